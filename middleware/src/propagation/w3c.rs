@@ -1,0 +1,279 @@
+//! W3C `traceparent` and `tracestate`, level 2: <https://www.w3.org/TR/trace-context-2/>.
+//!
+//! ```text
+//! traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+//!              version  trace id                    parent id      flags
+//! ```
+//!
+//! A higher version is read as version 00's prefix (section 4.3). An invalid `traceparent` takes the
+//! `tracestate` with it; an invalid `tracestate` goes alone.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{Format, Malformed, Remote};
+use crate::{
+    context::{TraceContext, TraceFlags},
+    id::{SpanId, TraceId},
+};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// The most members that a `tracestate` may have (section 3.3.1.1).
+const MAX_MEMBERS: usize = 32;
+
+pub(super) fn extract(headers: &HeaderMap) -> Result<Option<Remote>, Malformed> {
+    let mut lines = headers.get_all(TRACEPARENT).iter();
+    let Some(line) = lines.next() else {
+        return Ok(None);
+    };
+    if lines.next().is_some() {
+        // Nobody can say which of two parents is the right one.
+        return Err(Malformed);
+    }
+    let (trace_id, span_id, flags) = parse_traceparent(line.as_bytes())?;
+    Ok(Some(Remote {
+        trace_id,
+        parent: Some(span_id),
+        sampled: Some(flags.is_sampled()),
+        random: flags.to_byte() & TraceFlags::RANDOM.to_byte() != 0,
+        state: parse_tracestate(headers),
+        source: Format::TraceContext,
+    }))
+}
+
+pub(super) fn inject(context: &TraceContext, headers: &mut HeaderMap) {
+    let mut line = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    line[3..35].copy_from_slice(&context.trace_id.to_hex());
+    line[36..52].copy_from_slice(&context.span_id.to_hex());
+    let flags = context.flags.to_byte();
+    line[54] = b'0' + flags; // Only two bits have a meaning, so one digit below 4 says it all.
+    let value = HeaderValue::from_bytes(&line).expect("hexadecimal digits and dashes");
+    headers.insert(TRACEPARENT, value);
+
+    match context
+        .state
+        .as_deref()
+        .and_then(|s| HeaderValue::from_str(s).ok())
+    {
+        Some(state) => headers.insert(TRACESTATE, state),
+        None => headers.remove(TRACESTATE),
+    };
+}
+
+fn parse_traceparent(line: &[u8]) -> Result<(TraceId, SpanId, TraceFlags), Malformed> {
+    let line = line.trim_ascii();
+    if line.len() < 55 || line[2] != b'-' || line[35] != b'-' || line[52] != b'-' {
+        return Err(Malformed);
+    }
+    // The specification has lower case only; a receiver must not accept anything else.
+    if line[..55].iter().any(u8::is_ascii_uppercase) {
+        return Err(Malformed);
+    }
+    let version = byte(&line[..2]).ok_or(Malformed)?;
+    let fits = match version {
+        0xff => false,
+        0 => line.len() == 55,
+        _ => line.len() == 55 || line[55] == b'-',
+    };
+    if !fits {
+        return Err(Malformed);
+    }
+    let trace_id = TraceId::from_hex(&line[3..35]).ok_or(Malformed)?;
+    let span_id = SpanId::from_hex(&line[36..52]).ok_or(Malformed)?;
+    let flags = byte(&line[53..55]).ok_or(Malformed)?;
+    Ok((trace_id, span_id, TraceFlags::from_byte(flags)))
+}
+
+fn byte(hex: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(hex).ok()?;
+    // `from_str_radix` takes a sign, a header may not have one.
+    text.bytes()
+        .all(|c| c.is_ascii_hexdigit())
+        .then(|| u8::from_str_radix(text, 16).ok())
+        .flatten()
+}
+
+/// All `tracestate` lines joined in order, or `None` if there is nothing or anything in it is wrong.
+fn parse_tracestate(headers: &HeaderMap) -> Option<Arc<str>> {
+    let mut joined = String::new();
+    let mut members = 0;
+    for line in headers.get_all(TRACESTATE) {
+        let line = line.to_str().ok()?;
+        for member in line.split(',') {
+            let member = member.trim_matches([' ', '\t']);
+            if member.is_empty() {
+                continue;
+            }
+            members += 1;
+            if members > MAX_MEMBERS || !is_member(member) {
+                return None;
+            }
+            if !joined.is_empty() {
+                joined.push(',');
+            }
+            joined.push_str(member);
+        }
+    }
+    (!joined.is_empty()).then(|| joined.into())
+}
+
+fn is_member(member: &str) -> bool {
+    let Some((key, value)) = member.split_once('=') else {
+        return false;
+    };
+    let value_fits = value.len() <= 256
+        && value
+            .bytes()
+            .all(|c| matches!(c, 0x20..=0x7e) && c != b',' && c != b'=');
+    value_fits && !value.is_empty() && is_key(key)
+}
+
+/// `simple-key` or `tenant@system` (section 3.3.1.3.1).
+fn is_key(key: &str) -> bool {
+    let part = |text: &str, max: usize| {
+        (1..=max).contains(&text.len())
+            && text
+                .bytes()
+                .all(|c| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/'))
+    };
+    match key.split_once('@') {
+        None => part(key, 256) && key.starts_with(|c: char| c.is_ascii_alphanumeric()),
+        Some((tenant, system)) => {
+            part(tenant, 241)
+                && tenant.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && part(system, 14)
+                && system.starts_with(|c: char| c.is_ascii_lowercase())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn valid_traceparents() {
+        for (line, flags) in [
+            (GOOD, 1),
+            ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03", 3),
+            ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff", 3),
+            (
+                " 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00\t",
+                0,
+            ),
+            ("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 1),
+            (
+                "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what",
+                1,
+            ),
+        ] {
+            let (trace_id, span_id, got) = parse_traceparent(line.as_bytes()).expect(line);
+            assert_eq!(trace_id.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+            assert_eq!(span_id.to_string(), "00f067aa0ba902b7");
+            assert_eq!(got.to_byte(), flags, "{line}");
+        }
+    }
+
+    #[test]
+    fn malformed_traceparents() {
+        for (why, line) in [
+            ("empty", String::new()),
+            ("version ff", GOOD.replacen("00", "ff", 1)),
+            ("version is not hex", GOOD.replacen("00", "0x", 1)),
+            ("version has a sign", GOOD.replacen("00", "+0", 1)),
+            (
+                "trace id all zero",
+                format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+            ),
+            (
+                "parent id all zero",
+                format!("{}0000000000000000-01", &GOOD[..36]),
+            ),
+            ("upper case", GOOD.to_uppercase()),
+            ("too short", GOOD[..54].to_owned()),
+            ("version 00 with more behind", format!("{GOOD}-what")),
+            (
+                "higher version, more without a dash",
+                format!("cc{}.what", &GOOD[2..]),
+            ),
+            ("dashes elsewhere", GOOD.replace('-', "_")),
+        ] {
+            assert_eq!(parse_traceparent(line.as_bytes()), Err(Malformed), "{why}");
+        }
+    }
+
+    fn state(lines: &[&str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(TRACESTATE, line.parse().unwrap());
+        }
+        parse_tracestate(&headers).map(|s| s.to_string())
+    }
+
+    #[test]
+    fn tracestate_lines_are_joined_in_order() {
+        assert_eq!(
+            state(&["a=1 , b=2", "", "c@d=3"]).as_deref(),
+            Some("a=1,b=2,c@d=3")
+        );
+        assert_eq!(state(&[]), None);
+        assert_eq!(state(&["  "]), None);
+    }
+
+    #[test]
+    fn one_bad_member_takes_the_tracestate_with_it() {
+        let many = (0..33)
+            .map(|i| format!("k{i}=1"))
+            .collect::<Vec<_>>()
+            .join(",");
+        for (why, line) in [
+            ("no value", "a=1,b"),
+            ("upper case key", "A=1"),
+            ("empty key", "=1"),
+            ("empty tenant", "@a=1"),
+            ("empty system", "a@=1"),
+            ("two at signs", "a@b@c=1"),
+            ("second equals sign", "a=1=2"),
+            ("33 members", &many),
+            ("key of 257", &format!("{}=1", "z".repeat(257))),
+            ("tenant of 242", &format!("{}@v=1", "t".repeat(242))),
+            ("system of 15", &format!("t@{}=1", "v".repeat(15))),
+            ("value of 257", &format!("a={}", "v".repeat(257))),
+        ] {
+            assert_eq!(state(&["ok=1", line]), None, "{why}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn extract_undoes_inject(trace in 1u128.., span in 1u64.., flags in 0u8..4) {
+            let context = TraceContext {
+                state: Some("a=1,b@c=2".into()),
+                ..TraceContext::new(
+                    TraceId::from_bytes(trace.to_be_bytes()).unwrap(),
+                    SpanId::from_random(span),
+                    TraceFlags::from_byte(flags),
+                )
+            };
+            let mut headers = HeaderMap::new();
+            inject(&context, &mut headers);
+            let remote = extract(&headers).unwrap().unwrap();
+            prop_assert_eq!(remote.trace_id, context.trace_id);
+            prop_assert_eq!(remote.parent, Some(context.span_id));
+            prop_assert_eq!(remote.sampled, Some(context.flags.is_sampled()));
+            prop_assert_eq!(remote.random, flags & 2 != 0);
+            prop_assert_eq!(remote.state, context.state);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(line: Vec<u8>) {
+            let _ = parse_traceparent(&line);
+        }
+    }
+}

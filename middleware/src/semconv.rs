@@ -1,0 +1,71 @@
+//! The attribute names used on spans and metrics.
+//!
+//! The first group is from the stable HTTP semantic conventions of OpenTelemetry 1.44. They have no
+//! word for the parts of a duration or for how a parent is known, so those are ours, under
+//! `throughline.`.
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident = $value:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $value;)*
+    };
+}
+
+names! {
+    /// The request method, or `_OTHER` for one that is not well known.
+    HTTP_REQUEST_METHOD = "http.request.method";
+    /// The method as it was sent, where `http.request.method` is `_OTHER`.
+    HTTP_REQUEST_METHOD_ORIGINAL = "http.request.method_original";
+    /// The status code of the final response.
+    HTTP_RESPONSE_STATUS_CODE = "http.response.status_code";
+    /// The matched route, of low cardinality.
+    HTTP_ROUTE = "http.route";
+    /// Which resend of the request this is, from 1.
+    HTTP_REQUEST_RESEND_COUNT = "http.request.resend_count";
+    /// Why the exchange failed: a status code or a short name.
+    ERROR_TYPE = "error.type";
+    /// `http` or `https`.
+    URL_SCHEME = "url.scheme";
+    /// The path, without the query.
+    URL_PATH = "url.path";
+    /// The whole address of a call, without the query, which may hold secrets.
+    URL_FULL = "url.full";
+    /// The host that was asked for.
+    SERVER_ADDRESS = "server.address";
+    /// The port that was asked for.
+    SERVER_PORT = "server.port";
+    /// The host that asked.
+    CLIENT_ADDRESS = "client.address";
+    /// The address at the other end of the connection.
+    NETWORK_PEER_ADDRESS = "network.peer.address";
+    /// The port at the other end of the connection.
+    NETWORK_PEER_PORT = "network.peer.port";
+    /// `1.0`, `1.1` or `2`.
+    NETWORK_PROTOCOL_VERSION = "network.protocol.version";
+    /// The `User-Agent` header.
+    USER_AGENT_ORIGINAL = "user_agent.original";
+
+    /// Prefix of the phase attributes: `throughline.phase.wait` and so on, integer nanoseconds.
+    PHASE_PREFIX = "throughline.phase.";
+    /// The phase that was running when the exchange was cut short.
+    PHASE_INTERRUPTED = "throughline.phase.interrupted";
+    /// Who cut it short: `client`, `upstream` or `proxy`.
+    ENDED_BY = "throughline.ended_by";
+    /// `headers` where the first byte of the request could not be seen.
+    START_PRECISION = "throughline.start.precision";
+    /// Whether the connection had carried another exchange before.
+    CONNECTION_REUSED = "throughline.connection.reused";
+    /// How long the connection had been open, in nanoseconds.
+    CONNECTION_AGE = "throughline.connection.age";
+    /// Which exchange on its connection this was, from 1.
+    CONNECTION_ORDINAL = "throughline.connection.ordinal";
+    /// How the parent is known, such as `propagated` or `sole_candidate`.
+    PARENT_EVIDENCE = "throughline.parent.evidence";
+    /// How sure the parent is, in 0..1.
+    PARENT_CONFIDENCE = "throughline.parent.confidence";
+    /// How many requests could have caused the call.
+    PARENT_CANDIDATES = "throughline.parent.candidates";
+    /// The header format that the context was read from.
+    CONTEXT_SOURCE = "throughline.context.source";
+    /// Whether a context header was there and could not be read.
+    CONTEXT_INVALID = "throughline.context.invalid";
+}

@@ -1,0 +1,278 @@
+//! [`ServerLayer`]: one SERVER span for each request that a service answers.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use http::{Method, Request, Response, request};
+use http_body::Body;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{
+    ambient,
+    body::{Traced, TracedBody},
+    context::TraceContext,
+    exchange::{self, Exchange},
+    future::ResponseFuture,
+    phase::{Phase, Recorder},
+    propagation::Propagator,
+    sample::Sampler,
+    sink::Sink,
+    span::{Kind, Span},
+    text::Inline,
+};
+
+/// Continues the caller's trace and reports a SERVER span for each request.
+///
+/// The context is read from the request's headers and written back into them, so that a handler
+/// which copies headers to its own calls keeps the trace together. The same context is in the
+/// request's extensions, as [`Hop`].
+///
+/// ```
+/// use http::{Request, Response};
+/// use http_body_util::Empty;
+/// use bytes::Bytes;
+/// use throughline::{ServerLayer, sink::Collect};
+/// use tower::{Layer, Service, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let spans = Collect::default();
+/// let hello = service_fn(async |_: Request<Empty<Bytes>>| {
+///     Ok::<_, std::io::Error>(Response::new(Empty::<Bytes>::new()))
+/// });
+/// let service = ServerLayer::new(spans.clone()).layer(hello);
+///
+/// let response = service.oneshot(Request::new(Empty::new())).await.unwrap();
+/// assert!(spans.take().is_empty(), "the span lasts as long as the body");
+/// drop(response);
+///
+/// let span = spans.take().remove(0);
+/// assert_eq!(span.name().as_str(), "GET");
+/// assert_eq!(span.status.unwrap(), 200);
+/// assert_eq!(span.phases.iter().map(|(_, ns)| ns).sum::<u64>(), span.duration().as_nanos() as u64);
+/// # }
+/// ```
+///
+/// # Dropping
+///
+/// A response future that is dropped ends its span as `cancelled`, by the client. So does a body
+/// that is dropped before its end.
+#[derive(Clone, Debug)]
+pub struct ServerLayer<S> {
+    shared: Arc<Shared>,
+    sink: S,
+}
+
+type RouteOf = dyn Fn(&request::Parts) -> Option<Inline<96>> + Send + Sync;
+
+#[derive(Clone)]
+struct Shared {
+    propagator: Propagator,
+    sampler: Sampler,
+    route: Option<Arc<RouteOf>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("propagator", &self.propagator)
+            .field("sampler", &self.sampler)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Sink> ServerLayer<S> {
+    /// A layer that reports to `sink`, knows every header format and follows the caller's sampling.
+    pub fn new(sink: S) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                propagator: Propagator::default(),
+                sampler: Sampler::default(),
+                route: None,
+            }),
+            sink,
+        }
+    }
+
+    /// Reads and writes context as `propagator` says.
+    #[must_use]
+    pub fn propagator(mut self, propagator: Propagator) -> Self {
+        Arc::make_mut(&mut self.shared).propagator = propagator;
+        self
+    }
+
+    /// Decides with `sampler` which traces are recorded.
+    #[must_use]
+    pub fn sampler(mut self, sampler: Sampler) -> Self {
+        Arc::make_mut(&mut self.shared).sampler = sampler;
+        self
+    }
+
+    /// Names spans by the route that this function finds for a request.
+    ///
+    /// In axum that is the [`MatchedPath`], which a layer of a `Router` can see:
+    ///
+    /// ```
+    /// use axum::{Router, extract::MatchedPath, routing::get};
+    /// use throughline::{ServerLayer, sink::Discard};
+    ///
+    /// let traced = ServerLayer::new(Discard)
+    ///     .route(|request| Some(request.extensions.get::<MatchedPath>()?.as_str().into()));
+    /// let app: Router = Router::new()
+    ///     .route("/users/{id}", get(|| async { "Ada" }))
+    ///     .layer(traced);
+    /// ```
+    ///
+    /// [`MatchedPath`]: https://docs.rs/axum/latest/axum/extract/struct.MatchedPath.html
+    #[must_use]
+    pub fn route(
+        mut self,
+        route: impl Fn(&request::Parts) -> Option<Inline<96>> + Send + Sync + 'static,
+    ) -> Self {
+        Arc::make_mut(&mut self.shared).route = Some(Arc::new(route));
+        self
+    }
+
+    /// The same layer, reporting to another sink.
+    #[must_use]
+    pub fn with_sink<T: Sink>(&self, sink: T) -> ServerLayer<T> {
+        ServerLayer {
+            shared: self.shared.clone(),
+            sink,
+        }
+    }
+}
+
+impl<T, S: Sink> Layer<T> for ServerLayer<S> {
+    type Service = Server<T, S>;
+
+    fn layer(&self, inner: T) -> Server<T, S> {
+        Server {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+/// What a server can see of a request before its headers are complete: put into the request's
+/// extensions by whoever reads the socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// When the first byte of the request came, if that could be told apart.
+    pub first_byte: Option<Instant>,
+    /// When the headers were complete.
+    pub headers: Instant,
+    /// The other end of the connection.
+    pub peer: Option<SocketAddr>,
+}
+
+/// The running exchange, in the extensions of its request: for whoever carries it on.
+#[derive(Clone, Debug)]
+pub struct Hop {
+    /// The context at the span of this exchange.
+    pub context: TraceContext,
+    /// The notes of its phases; `None` when nothing is recorded.
+    pub recorder: Option<Recorder>,
+}
+
+/// The service made by [`ServerLayer`].
+#[derive(Clone, Debug)]
+pub struct Server<T, S> {
+    inner: T,
+    layer: ServerLayer<S>,
+}
+
+impl<T, S, ReqBody, ResBody> Service<Request<ReqBody>> for Server<T, S>
+where
+    T: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Body,
+    S: Sink,
+{
+    type Response = Response<TracedBody<ResBody, S>>;
+    type Error = T::Error;
+    type Future = ResponseFuture<T::Future, S>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), T::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    /// Steps 2, 3 and 5 of the way of a request: read the context, decide, write it for the app.
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let to_head = request.method() == Method::HEAD;
+        let (mut parts, body) = request.into_parts();
+        let (hop, exchange) = self.layer.begin(&mut parts);
+        let context = hop.context.clone();
+        parts.extensions.insert(hop);
+        let traced = Traced {
+            exchange,
+            context,
+            kind: Kind::Server,
+            sink: self.layer.sink.clone(),
+        };
+        let inner = {
+            let _scope = traced.sink.enter(&traced.context);
+            self.inner.call(Request::from_parts(parts, body))
+        };
+        ResponseFuture::new(inner, traced, to_head)
+    }
+}
+
+impl<S: Sink> ServerLayer<S> {
+    fn begin(&self, request: &mut request::Parts) -> (Hop, Option<Exchange>) {
+        let now = ambient::now();
+        let arrival = request.extensions.get::<Arrival>().copied();
+        let read = self.shared.propagator.extract(&request.headers);
+        let context = read.continued(ambient::span_id(), ambient::trace_id);
+        let caller = read.remote.as_ref().and_then(|remote| remote.sampled);
+        let sampled = self.shared.sampler.decide(caller, context.trace_id);
+        let context = TraceContext {
+            flags: context.flags.with_sampled(sampled),
+            ..context
+        };
+        self.shared
+            .propagator
+            .inject(&context, &mut request.headers);
+        if !sampled {
+            let recorder = None;
+            return (Hop { context, recorder }, None);
+        }
+
+        let headers = arrival.map_or(now, |arrival| arrival.headers);
+        let first_byte = arrival.and_then(|arrival| arrival.first_byte);
+        let recorder = match first_byte {
+            Some(first_byte) => {
+                let recorder = Recorder::new(first_byte, Phase::Receive);
+                recorder.enter(Phase::Proxy, headers);
+                recorder
+            }
+            None => Recorder::new(headers, Phase::Proxy),
+        };
+        let started = exchange::wall_at(recorder.start(), now, ambient::wall());
+        let mut span = Box::new(Span::new(Kind::Server, &context, started));
+        span.parent = read.remote.as_ref().and_then(|remote| remote.parent);
+        span.parent_is_remote = span.parent.is_some();
+        span.context_source = read.remote.map(|remote| remote.source);
+        span.context_invalid = read.invalid;
+        span.starts_at_headers = first_byte.is_none();
+        span.client = arrival
+            .and_then(|arrival| arrival.peer)
+            .map(|peer| peer.ip());
+        exchange::describe(&mut span, request);
+        if let Some(route) = self.shared.route.as_ref().and_then(|route| route(request)) {
+            span.route = route;
+        }
+        // A handler's work is "waiting" from here; a pool below says better what comes first.
+        recorder.enter(Phase::Wait, ambient::now());
+        let hop = Hop {
+            context,
+            recorder: Some(recorder.clone()),
+        };
+        (hop, Some(Exchange::new(span, recorder)))
+    }
+}

@@ -1,0 +1,24 @@
+//! The sidecar: it stands on both sides of a service that nobody changes, and reports every hop.
+//!
+//! ARCHITECTURE.md has the map. Rooms are listed here in the order of their layers: a room may use
+//! what stands above it, and the middleware, and nothing else; a test holds them to it.
+
+pub mod correlate;
+pub mod window;
+
+pub mod export;
+
+pub mod pipeline;
+
+pub mod inbound;
+pub mod listen;
+pub mod outbound;
+pub mod pool;
+
+pub mod admin;
+
+pub mod config;
+
+pub mod app;
+
+pub mod cli;
