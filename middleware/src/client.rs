@@ -17,6 +17,7 @@ use crate::{
     current,
     exchange::{self, Exchange},
     future::ResponseFuture,
+    id::TraceId,
     phase::{Phase, Recorder},
     propagation::Propagator,
     sample::Sampler,
@@ -98,6 +99,8 @@ impl<S: Sink> ClientLayer<S> {
 pub struct Cause {
     /// The context that the call is a child of; `None` lets it begin a trace of its own.
     pub parent: Option<TraceContext>,
+    /// The trace that a call without a parent is the first span of, where it names one.
+    pub adopted: Option<TraceId>,
     /// Whether the parent's span lives in another process.
     pub parent_is_remote: bool,
     /// How the parent is known.
@@ -163,17 +166,14 @@ where
 impl<S: Sink> ClientLayer<S> {
     fn begin(&self, request: &mut request::Parts) -> (Hop, Option<Exchange>) {
         let cause = request.extensions.remove::<Cause>();
-        let (parent, is_remote, parentage, links) = match cause {
-            Some(cause) => {
-                let parentage = Some(cause.parentage);
-                (cause.parent, cause.parent_is_remote, parentage, cause.links)
-            }
-            None => (current::context(), false, None, [None; MAX_LINKS]),
+        let (parent, adopted, is_remote) = match &cause {
+            Some(cause) => (cause.parent.clone(), cause.adopted, cause.parent_is_remote),
+            None => (current::context(), None, false),
         };
         let context = match &parent {
             Some(parent) => parent.child(ambient::span_id()),
             None => {
-                let trace_id = ambient::trace_id();
+                let trace_id = adopted.unwrap_or_else(ambient::trace_id);
                 let sampled = self.shared.sampler.decide(None, trace_id);
                 let flags = TraceFlags::RANDOM.with_sampled(sampled);
                 TraceContext::new(trace_id, ambient::span_id(), flags)
@@ -193,8 +193,10 @@ impl<S: Sink> ClientLayer<S> {
         let mut span = Box::new(Span::new(Kind::Client, &context, ambient::wall()));
         span.parent = parent.map(|parent| parent.span_id);
         span.parent_is_remote = is_remote;
-        span.parentage = parentage;
-        span.links = links;
+        if let Some(cause) = cause {
+            span.parentage = Some(cause.parentage);
+            span.links = cause.links;
+        }
         span.resend_count = request
             .extensions
             .get::<Resend>()
