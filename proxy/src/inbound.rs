@@ -1,1 +1,253 @@
-//! placeholder
+//! To the app: limits → `ServerLayer` → window → pool.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+use http::{HeaderMap, HeaderName, Request, Response};
+use http_body_util::Either;
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use throughline::{
+    ServerLayer, ambient,
+    body::TracedBody,
+    future::ResponseFuture,
+    server::{Hop, Server},
+    sink::Discard,
+};
+use tower::{Layer, Service};
+
+use crate::{
+    headers,
+    hold::Holding,
+    listen::{Connection, Draining, Stack},
+    pipeline::Pipeline,
+    pool::{RequestBody, ResponseBody, Upstream},
+    reply, retry,
+    window::{Inbound as Entry, Key, Window},
+};
+
+/// The longest value that is kept to recognise a request by.
+const MAX_REQUEST_ID: usize = 128;
+
+/// How the requests to an app are traced.
+#[derive(Clone, Debug)]
+pub struct Tracing {
+    /// The layer, whose sink is chosen for each connection.
+    pub layer: ServerLayer<Discard>,
+    /// Where spans go.
+    pub pipeline: Pipeline,
+    /// Headers whose values name a request.
+    pub request_id_headers: Arc<[HeaderName]>,
+    /// The open and recent exchanges, which outbound calls are held against.
+    pub window: Arc<Mutex<Window>>,
+}
+
+/// The stack in front of an app.
+#[derive(Clone, Debug)]
+pub struct Inbound {
+    app: Arc<Upstream>,
+    tracing: Option<Tracing>,
+}
+
+impl Inbound {
+    /// Requests go to `app`; without `tracing` that is all that happens to them.
+    #[must_use]
+    pub fn new(app: Arc<Upstream>, tracing: Option<Tracing>) -> Self {
+        Self { app, tracing }
+    }
+}
+
+impl Stack for Inbound {
+    type Body = Either<TracedBody<ToAppBody, Draining>, ToAppBody>;
+    type Service = InboundService;
+
+    fn service(&self, connection: &Arc<Connection>) -> InboundService {
+        let to_app = ToApp {
+            app: self.app.clone(),
+            tracing: self.tracing.clone(),
+        };
+        match &self.tracing {
+            None => InboundService::Plain(to_app),
+            Some(tracing) => {
+                let sink = Draining::new(connection.clone(), tracing.pipeline.clone());
+                InboundService::Traced(tracing.layer.with_sink(sink).layer(to_app))
+            }
+        }
+    }
+}
+
+/// The service for the requests of one connection.
+#[derive(Clone, Debug)]
+pub enum InboundService {
+    /// With a SERVER span for each.
+    Traced(Server<ToApp, Draining>),
+    /// As they are.
+    Plain(ToApp),
+}
+
+impl Service<Request<Incoming>> for InboundService {
+    type Response = Response<<Inbound as Stack>::Body>;
+    type Error = Infallible;
+    type Future = InboundFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> InboundFuture {
+        match self {
+            Self::Traced(server) => InboundFuture::Traced {
+                inner: server.call(request),
+            },
+            Self::Plain(to_app) => InboundFuture::Plain {
+                inner: to_app.call(request),
+            },
+        }
+    }
+}
+
+pin_project! {
+    /// The answer to an inbound request.
+    #[project = InboundFutureProjection]
+    #[allow(missing_docs, missing_debug_implementations)]
+    pub enum InboundFuture {
+        Traced { #[pin] inner: ResponseFuture<ToAppFuture, Draining> },
+        Plain { #[pin] inner: ToAppFuture },
+    }
+}
+
+impl Future for InboundFuture {
+    type Output = Result<Response<<Inbound as Stack>::Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(match self.project() {
+            InboundFutureProjection::Traced { inner } => ready!(inner.poll(cx))?.map(Either::Left),
+            InboundFutureProjection::Plain { inner } => ready!(inner.poll(cx))?.map(Either::Right),
+        }))
+    }
+}
+
+/// What comes back from the app: its answer, which keeps the exchange open, or ours if it fails.
+pub type ToAppBody = Either<
+    Holding<ResponseBody<Incoming>, Option<OpenExchange>>,
+    http_body_util::Full<bytes::Bytes>,
+>;
+
+type ToAppFuture = Pin<Box<dyn Future<Output = Result<Response<ToAppBody>, Infallible>> + Send>>;
+
+/// Sends a request to the app, with its exchange open in the window for as long as the app may make
+/// calls because of it.
+#[derive(Clone, Debug)]
+pub struct ToApp {
+    app: Arc<Upstream>,
+    tracing: Option<Tracing>,
+}
+
+impl Service<Request<Incoming>> for ToApp {
+    type Response = Response<ToAppBody>;
+    type Error = Infallible;
+    type Future = ToAppFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Steps 4 and 5 of the way of a request, second half: the exchange is opened, the app is asked.
+    fn call(&mut self, request: Request<Incoming>) -> ToAppFuture {
+        let app = self.app.clone();
+        let (mut parts, body) = request.into_parts();
+        headers::strip_hop_by_hop(&mut parts.headers);
+        let hop = parts.extensions.get::<Hop>().cloned();
+        let open = match (&self.tracing, &hop) {
+            (Some(tracing), Some(hop)) => Some(OpenExchange::begin(tracing, hop, &parts.headers)),
+            _ => None,
+        };
+        let request = Request::from_parts(parts, RequestBody::new(body));
+        Box::pin(async move {
+            let answer = retry::attempts(request, |mut request, resends| {
+                if let (Some(hop), true) = (&hop, resends > 0) {
+                    request.extensions_mut().insert(hop.clone());
+                }
+                let app = app.clone();
+                async move { app.send(request).await }
+            })
+            .await;
+            Ok(match answer {
+                Ok(mut response) => {
+                    headers::strip_hop_by_hop(response.headers_mut());
+                    response.map(|body| Either::Left(Holding::new(body, open)))
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the app did not answer");
+                    let recorder = hop.as_ref().and_then(|hop| hop.recorder.as_ref());
+                    reply::to_error(&error, recorder)
+                }
+            })
+        })
+    }
+}
+
+/// An exchange that is open in the window until this is dropped.
+#[derive(Debug)]
+pub struct OpenExchange {
+    window: Arc<Mutex<Window>>,
+    key: Key,
+}
+
+impl OpenExchange {
+    fn begin(tracing: &Tracing, hop: &Hop, headers: &HeaderMap) -> Self {
+        let entry = Entry {
+            context: hop.context.clone(),
+            request_id: request_id(headers, &tracing.request_id_headers).map(Into::into),
+            opened: ambient::now(),
+        };
+        let window = tracing.window.clone();
+        let key = window
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .open(entry);
+        Self { window, key }
+    }
+}
+
+impl Drop for OpenExchange {
+    fn drop(&mut self) {
+        self.window
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .close(self.key);
+    }
+}
+
+/// The value that names a request, if it has one.
+pub(crate) fn request_id<'h>(headers: &'h HeaderMap, names: &[HeaderName]) -> Option<&'h str> {
+    names
+        .iter()
+        .filter_map(|name| headers.get(name)?.to_str().ok())
+        .find(|value| (1..=MAX_REQUEST_ID).contains(&value.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_named_by_the_first_header_that_fits() {
+        let names = [
+            HeaderName::from_static("x-request-id"),
+            HeaderName::from_static("x-order"),
+        ];
+        let mut headers = HeaderMap::new();
+        assert_eq!(request_id(&headers, &names), None);
+        headers.insert("x-order", "17".parse().unwrap());
+        headers.insert(
+            "x-request-id",
+            "y".repeat(MAX_REQUEST_ID + 1).parse().unwrap(),
+        );
+        assert_eq!(request_id(&headers, &names), Some("17"));
+    }
+}

@@ -4,16 +4,20 @@
 //! what stands above it, and the middleware, and nothing else; a test holds them to it.
 
 pub mod correlate;
+pub mod headers;
 pub mod window;
 
 pub mod export;
 
 pub mod pipeline;
 
+pub mod hold;
 pub mod inbound;
 pub mod listen;
 pub mod outbound;
 pub mod pool;
+mod reply;
+mod retry;
 
 pub mod admin;
 

@@ -1,7 +1,37 @@
-//! placeholder
-use std::net::SocketAddr;
+//! From the app: route → correlate → retry → `ClientLayer`, one per attempt → pool.
+//!
+//! A forward proxy takes requests in absolute form, as `HTTP_PROXY` makes clients send them, to any
+//! host and port but itself. A fixed route takes what is said to its listener to one upstream.
 
-use http::Uri;
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderName, Method, Request, Response, Uri, request};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use throughline::{
+    ClientLayer,
+    body::TracedBody,
+    client::{Client, Resend},
+    propagation::Propagator,
+};
+use tower::{Layer, Service};
+
+use crate::{
+    correlate::{Call, CallKind, Correlator},
+    headers, inbound,
+    listen::{Connection, Stack},
+    pipeline::Pipeline,
+    pool::{self, Error, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream},
+    reply, retry,
+    window::Window,
+};
 
 /// A fixed way out: what is said to `listen` goes to `upstream`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,4 +40,220 @@ pub struct Route {
     pub listen: SocketAddr,
     /// Where that goes: scheme and authority alone.
     pub upstream: Uri,
+}
+
+/// How the calls of an app are traced.
+#[derive(Clone, Debug)]
+pub struct Tracing {
+    /// The layer, once for each attempt.
+    pub layer: ClientLayer<Pipeline>,
+    /// Reads the context that a call carries.
+    pub propagator: Arc<Propagator>,
+    /// Headers whose values name a request.
+    pub request_id_headers: Arc<[HeaderName]>,
+    /// The exchanges that may have caused a call.
+    pub window: Arc<Mutex<Window>>,
+    /// What tells which did.
+    pub correlator: Arc<Mutex<Correlator>>,
+    /// Where decisions are counted.
+    pub pipeline: Pipeline,
+}
+
+/// The stack behind an app.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    pool: Pool,
+    fixed: Option<Uri>,
+    tracing: Option<Tracing>,
+}
+
+impl Outbound {
+    /// A forward proxy.
+    #[must_use]
+    pub fn forward(pool: Pool, tracing: Option<Tracing>) -> Self {
+        Self {
+            pool,
+            fixed: None,
+            tracing,
+        }
+    }
+
+    /// A fixed route to `upstream`.
+    #[must_use]
+    pub fn to(pool: Pool, upstream: Uri, tracing: Option<Tracing>) -> Self {
+        Self {
+            pool,
+            fixed: Some(upstream),
+            tracing,
+        }
+    }
+
+    /// Finds where a request goes, and writes that into its address.
+    fn route(&self, request: &mut request::Parts) -> Result<Origin, Error> {
+        if request.method == Method::CONNECT {
+            let said = "tunnels are not supported; call the service in clear through the proxy";
+            return Err(Error::new(pool::Cause::Tunnel, said));
+        }
+        if let Some(upstream) = &self.fixed {
+            let mut target = upstream.clone().into_parts();
+            target.path_and_query = request.uri.path_and_query().cloned();
+            if target.path_and_query.is_none() {
+                target.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+            }
+            request.uri = Uri::from_parts(target)
+                .map_err(|error| Error::new(pool::Cause::NoRoute, error.to_string()))?;
+        } else {
+            headers::host_of_target(request);
+        }
+        Origin::of(&request.uri).ok_or_else(|| {
+            Error::new(
+                pool::Cause::NoRoute,
+                "this is a forward proxy; ask it for a whole address, as HTTP_PROXY makes clients do",
+            )
+        })
+    }
+}
+
+impl Stack for Outbound {
+    type Body = OutboundBody;
+    type Service = Self;
+
+    fn service(&self, _: &Arc<Connection>) -> Self {
+        self.clone()
+    }
+}
+
+type UpstreamBody = ResponseBody<Incoming>;
+
+/// What comes back to the app: the upstream's answer, or ours if it fails.
+pub type OutboundBody =
+    Either<Either<TracedBody<UpstreamBody, Pipeline>, UpstreamBody>, Full<Bytes>>;
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl Service<Request<Incoming>> for Outbound {
+    type Response = Response<OutboundBody>;
+    type Error = Infallible;
+    type Future = BoxFuture<Result<Response<OutboundBody>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Step 7 of the way of a request.
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        let origin = match self.route(&mut parts) {
+            Ok(origin) => origin,
+            Err(error) => return Box::pin(std::future::ready(Ok(reply::to_error(&error, None)))),
+        };
+        headers::strip_hop_by_hop(&mut parts.headers);
+        headers::strip_proxy(&mut parts.headers);
+        let upstream = self.pool.upstream(&origin, Protocol::Auto);
+        let tracing = self.tracing.clone();
+        Box::pin(async move {
+            let body = RequestBody::new(body);
+            let answer = match tracing {
+                None => {
+                    let request = Request::from_parts(parts, body);
+                    plain(&upstream, request)
+                        .await
+                        .map(|r| r.map(Either::Right))
+                }
+                Some(tracing) => {
+                    let request = Request::from_parts(parts, body);
+                    traced(&tracing, &upstream, request)
+                        .await
+                        .map(|r| r.map(Either::Left))
+                }
+            };
+            Ok(match answer {
+                Ok(mut response) => {
+                    headers::strip_hop_by_hop(response.headers_mut());
+                    headers::strip_proxy(response.headers_mut());
+                    response.map(Either::Left)
+                }
+                Err(error) => {
+                    tracing::debug!(%error, upstream = %upstream.origin(), "a call failed");
+                    reply::to_error(&error, None)
+                }
+            })
+        })
+    }
+}
+
+async fn plain(
+    upstream: &Arc<Upstream>,
+    request: Request<RequestBody<Incoming>>,
+) -> Result<Response<UpstreamBody>, Error> {
+    retry::attempts(request, |request, _| {
+        let upstream = upstream.clone();
+        async move { upstream.send(request).await }
+    })
+    .await
+}
+
+async fn traced(
+    tracing: &Tracing,
+    upstream: &Arc<Upstream>,
+    mut request: Request<RequestBody<Incoming>>,
+) -> Result<Response<TracedBody<UpstreamBody, Pipeline>>, Error> {
+    let cause = tracing.correlate(&request);
+    let uri = request.uri().clone();
+    request.extensions_mut().insert(cause.clone());
+    retry::attempts(request, |mut request, resends| {
+        if resends > 0 {
+            // The pool hands back what it sent: by then the target was cut to its path.
+            *request.uri_mut() = uri.clone();
+            request.extensions_mut().insert(cause.clone());
+            request.extensions_mut().insert(Resend(resends));
+        }
+        let mut client: Client<ToUpstream, Pipeline> =
+            tracing.layer.layer(ToUpstream(upstream.clone()));
+        client.call(request)
+    })
+    .await
+}
+
+impl Tracing {
+    fn correlate<B>(&self, request: &Request<B>) -> throughline::client::Cause {
+        let context = self.propagator.extract(request.headers());
+        let call = Call {
+            context: &context,
+            request_id: inbound::request_id(request.headers(), &self.request_id_headers),
+            kind: CallKind::of(
+                request.method().as_str(),
+                request
+                    .uri()
+                    .authority()
+                    .map_or("", |authority| authority.as_str()),
+                request.uri().path(),
+            ),
+        };
+        let window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut correlator = self
+            .correlator
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        correlator.decide(&window, call)
+    }
+}
+
+/// The pool as a service, for the layer to stand on.
+#[derive(Clone, Debug)]
+struct ToUpstream(Arc<Upstream>);
+
+impl Service<Request<RequestBody<Incoming>>> for ToUpstream {
+    type Response = Response<UpstreamBody>;
+    type Error = Error;
+    type Future = BoxFuture<Result<Response<UpstreamBody>, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody<Incoming>>) -> Self::Future {
+        let upstream = self.0.clone();
+        Box::pin(async move { upstream.send(request).await })
+    }
 }

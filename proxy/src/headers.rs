@@ -1,0 +1,237 @@
+//! What a message loses at a hop, and what it gains when it changes its protocol.
+//!
+//! RFC 9110 section 7.6.1: `Connection`, the fields that it names and a few that never name
+//! themselves belong to one connection and are not forwarded. All else is, byte for byte and in
+//! order; `Host` stays what the caller wrote.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Uri, Version,
+    header::{
+        CONNECTION, COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
+        UPGRADE,
+    },
+    request,
+    uri::{Authority, PathAndQuery, Scheme},
+};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Removes the fields of a message that belong to the connection that it came over.
+///
+/// `Trailer` stays: it announces what follows the body, and that is kept.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            // A caller must not be able to take away what the next hop relies on.
+            .filter(|name| name != HOST && name != http::header::CONTENT_LENGTH)
+            .collect();
+        for name in named {
+            // `TE` is named here whenever it is sent; it is dealt with below.
+            if name != TE {
+                headers.remove(name);
+            }
+        }
+        headers.remove(CONNECTION);
+    }
+    headers.remove(KEEP_ALIVE);
+    headers.remove(PROXY_CONNECTION);
+    headers.remove(TRANSFER_ENCODING);
+    headers.remove(UPGRADE);
+    keep_only_trailers_of_te(headers);
+}
+
+/// Removes what was said to us as a proxy, besides what belongs to the connection.
+pub fn strip_proxy(headers: &mut HeaderMap) {
+    headers.remove(PROXY_AUTHENTICATE);
+    headers.remove(PROXY_AUTHORIZATION);
+}
+
+/// Makes `Host` say what an absolute target says, which overrides it (RFC 9112 section 3.2.2).
+pub fn host_of_target(request: &mut request::Parts) {
+    if let Some(authority) = request.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(without_userinfo(authority))
+        && request.headers.get(HOST) != Some(&host)
+    {
+        request.headers.insert(HOST, host);
+    }
+}
+
+/// Whoever accepts trailers from us is to get them; other transfer codings end here.
+fn keep_only_trailers_of_te(headers: &mut HeaderMap) {
+    if !headers.contains_key(TE) {
+        return;
+    }
+    let trailers = headers
+        .get_all(TE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    } else {
+        headers.remove(TE);
+    }
+}
+
+/// Makes a request fit to be sent in HTTP/1.1 to an origin: path alone, and a `Host`.
+pub fn into_http1(request: &mut request::Parts) {
+    request.version = Version::HTTP_11;
+    if !request.headers.contains_key(HOST)
+        && let Some(authority) = request.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(without_userinfo(authority))
+    {
+        request.headers.insert(HOST, host);
+    }
+    if request.uri.authority().is_some() {
+        request.uri = origin_form(&request.uri);
+    }
+    // HTTP/2 may send crumbs; HTTP/1.1 has one line of them (RFC 9113 section 8.2.3).
+    let mut crumbs = request.headers.get_all(COOKIE).iter();
+    if let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) {
+        let joined = [first, second]
+            .into_iter()
+            .chain(crumbs)
+            .map(HeaderValue::as_bytes)
+            .collect::<Vec<_>>()
+            .join(&b"; "[..]);
+        if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+            request.headers.insert(COOKIE, joined);
+        }
+    }
+    if request.headers.contains_key(TE) {
+        // Said to the next hop, and so it has to be named.
+        request
+            .headers
+            .insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+}
+
+/// Makes a request fit to be sent in HTTP/2: the whole address, and no `Host` beside it.
+pub fn into_http2(request: &mut request::Parts, scheme: &Scheme, origin: &Authority) {
+    request.version = Version::HTTP_2;
+    let host = request.headers.get(HOST);
+    let authority = host
+        .and_then(|host| Authority::try_from(host.as_bytes()).ok())
+        .or_else(|| request.uri.authority().cloned())
+        .unwrap_or_else(|| origin.clone());
+    request.headers.remove(HOST);
+    let path = request.uri.path_and_query().cloned();
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(scheme.clone());
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    if let Ok(uri) = Uri::from_parts(parts) {
+        request.uri = uri;
+    }
+}
+
+fn origin_form(uri: &Uri) -> Uri {
+    match uri.path_and_query() {
+        Some(path) => Uri::from(path.clone()),
+        None => Uri::from_static("/"),
+    }
+}
+
+fn without_userinfo(authority: &Authority) -> &str {
+    let all = authority.as_str();
+    all.rsplit_once('@').map_or(all, |(_, host)| host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    fn names(map: &HeaderMap) -> Vec<&str> {
+        map.keys().map(HeaderName::as_str).collect()
+    }
+
+    #[test]
+    fn fields_of_the_connection_end_here() {
+        let mut map = headers(&[
+            ("connection", "close, X-Mine"),
+            ("connection", "x-other, te"),
+            ("x-mine", "1"),
+            ("x-other", "2"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "close"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("trailer", "x-sum"),
+            ("x-kept", "3"),
+        ]);
+        strip_hop_by_hop(&mut map);
+        assert_eq!(names(&map), ["trailer", "x-kept"]);
+    }
+
+    #[test]
+    fn connection_cannot_take_away_the_host_or_the_length() {
+        let mut map = headers(&[
+            ("connection", "host, content-length"),
+            ("host", "a"),
+            ("content-length", "1"),
+        ]);
+        strip_hop_by_hop(&mut map);
+        assert_eq!(names(&map), ["host", "content-length"]);
+    }
+
+    #[test]
+    fn te_keeps_trailers_alone() {
+        for (te, kept) in [("trailers, deflate", true), ("gzip", false)] {
+            let mut map = headers(&[]);
+            map.append(TE, te.parse().unwrap());
+            map.append(CONNECTION, "te".parse().unwrap());
+            strip_hop_by_hop(&mut map);
+            assert_eq!(map.get(TE).is_some(), kept, "{te}");
+        }
+    }
+
+    #[test]
+    fn an_h2_request_becomes_an_http1_request() {
+        let (mut parts, ()) = Request::get("http://me@shop:81/a//b?x=%2F")
+            .version(Version::HTTP_2)
+            .header("cookie", "a=1")
+            .header("cookie", "b=2")
+            .header("te", "trailers")
+            .body(())
+            .unwrap()
+            .into_parts();
+        into_http1(&mut parts);
+        assert_eq!(parts.uri, "/a//b?x=%2F");
+        assert_eq!(parts.headers["host"], "shop:81");
+        assert_eq!(parts.headers["cookie"], "a=1; b=2");
+        assert_eq!(parts.headers["connection"], "te");
+        assert_eq!(parts.version, Version::HTTP_11);
+    }
+
+    #[test]
+    fn an_http1_request_becomes_an_h2_request_under_the_name_it_asked_for() {
+        let (mut parts, ()) = Request::get("/a?b")
+            .header("host", "shop:81")
+            .body(())
+            .unwrap()
+            .into_parts();
+        into_http2(
+            &mut parts,
+            &Scheme::HTTP,
+            &Authority::from_static("127.0.0.1:3000"),
+        );
+        assert_eq!(parts.uri, "http://shop:81/a?b");
+        assert!(!parts.headers.contains_key(HOST));
+    }
+}

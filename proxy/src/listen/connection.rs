@@ -1,0 +1,284 @@
+//! What is known of a caller's connection below HTTP: when bytes came, when they were taken, and for
+//! how long nothing happened.
+
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use http::Response;
+use http_body::Body;
+use pin_project_lite::pin_project;
+use throughline::{
+    ambient, context::TraceContext, exchange::Exchange, phase::Party, sink::Sink, span::Span,
+};
+
+use crate::{hold::Holding, pipeline::Pipeline};
+
+/// One connection of a caller.
+#[derive(Debug)]
+pub struct Connection {
+    peer: Option<SocketAddr>,
+    state: Mutex<State>,
+    pipeline: Option<Pipeline>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// When the request that is being read began; `None` while none is, or where it cannot be told.
+    first_byte: Option<Instant>,
+    /// How many requests are being answered.
+    busy: usize,
+    /// When that became zero.
+    idle_since: Instant,
+    /// Answers whose last byte the socket has yet to take.
+    draining: Vec<Exchange>,
+}
+
+impl Connection {
+    pub(super) fn new(
+        peer: Option<SocketAddr>,
+        first_byte: Instant,
+        pipeline: Option<Pipeline>,
+    ) -> Self {
+        Self {
+            peer,
+            state: Mutex::new(State {
+                first_byte: Some(first_byte),
+                busy: 0,
+                idle_since: first_byte,
+                draining: Vec::new(),
+            }),
+            pipeline,
+        }
+    }
+
+    /// The other end.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Bytes came. The first after an answer is the first of the next request; what comes while
+    /// another is being answered cannot be told apart.
+    pub(super) fn read(&self) {
+        let mut state = self.state();
+        if state.busy == 0 && state.first_byte.is_none() {
+            state.first_byte = Some(ambient::now());
+        }
+    }
+
+    /// A request's headers are complete.
+    pub(super) fn request(self: &Arc<Self>, now: Instant) -> (Option<Instant>, Busy) {
+        let mut state = self.state();
+        state.busy += 1;
+        let first_byte = state.first_byte.take().filter(|first| *first <= now);
+        (first_byte, Busy(self.clone()))
+    }
+
+    /// Everything that was written has been taken by the socket.
+    pub(super) fn flushed(&self) {
+        let mut state = self.state();
+        if state.draining.is_empty() {
+            return;
+        }
+        let drained = std::mem::take(&mut state.draining);
+        drop(state);
+        let now = ambient::now();
+        self.report(drained.into_iter().map(|exchange| exchange.finish(now)));
+    }
+
+    /// The connection is gone, and with it what the socket had not taken.
+    pub(super) fn closed(&self) {
+        let undrained = std::mem::take(&mut self.state().draining);
+        let now = ambient::now();
+        self.report(
+            undrained
+                .into_iter()
+                .map(|exchange| exchange.abort(Party::Client, "cancelled", now)),
+        );
+    }
+
+    fn report(&self, spans: impl Iterator<Item = Box<Span>>) {
+        if let Some(pipeline) = &self.pipeline {
+            spans.for_each(|span| pipeline.offer(span));
+        }
+    }
+
+    /// Waits until the connection has been idle, or at its headers, for too long.
+    ///
+    /// It sleeps until the earliest moment at which that could be, and then looks: requests come and
+    /// go without touching a timer.
+    pub(super) async fn watchdog(&self, headers: Duration, idle: Duration) -> Expired {
+        loop {
+            let now = ambient::now();
+            let wait = {
+                let state = self.state();
+                match (state.busy, state.first_byte) {
+                    (0, Some(first)) => match left(first, headers, now) {
+                        Some(wait) => wait,
+                        None => return Expired::Headers,
+                    },
+                    (0, None) => match left(state.idle_since, idle, now) {
+                        // Headers may begin at once, and then have their own time.
+                        Some(wait) => wait.min(headers),
+                        None => return Expired::Idle,
+                    },
+                    _ => headers.min(idle),
+                }
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is left of `limit` since `since`; `None` if nothing is.
+fn left(since: Instant, limit: Duration, now: Instant) -> Option<Duration> {
+    let left = limit.checked_sub(now.saturating_duration_since(since))?;
+    (!left.is_zero()).then_some(left)
+}
+
+/// What a connection took too long over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expired {
+    /// The time between requests.
+    Idle,
+    /// A request's headers.
+    Headers,
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Connection>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.busy -= 1;
+        if state.busy == 0 {
+            state.idle_since = ambient::now();
+        }
+    }
+}
+
+pin_project! {
+    /// A response that keeps its connection busy until its body has ended.
+    pub(super) struct Answering<F> {
+        #[pin]
+        inner: F,
+        busy: Option<Busy>,
+    }
+}
+
+impl<F> Answering<F> {
+    pub(super) fn new(inner: F, busy: Busy) -> Self {
+        Self {
+            inner,
+            busy: Some(busy),
+        }
+    }
+}
+
+impl<F, B, E> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+{
+    type Output = Result<Response<Holding<B, Busy>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx))?;
+        let busy = this
+            .busy
+            .take()
+            .expect("a future is not polled after it is ready");
+        Poll::Ready(Ok(response.map(|body| Holding::new(body, busy))))
+    }
+}
+
+/// The sink of one connection: an answer's span ends when the socket has taken its last byte.
+#[derive(Clone, Debug)]
+pub struct Draining {
+    connection: Arc<Connection>,
+    pipeline: Pipeline,
+}
+
+impl Draining {
+    /// The sink for the requests of `connection`, on to `pipeline`.
+    #[must_use]
+    pub fn new(connection: Arc<Connection>, pipeline: Pipeline) -> Self {
+        Self {
+            connection,
+            pipeline,
+        }
+    }
+}
+
+impl Sink for Draining {
+    type Scope = ();
+
+    fn offer(&self, span: Box<Span>) {
+        self.pipeline.offer(span);
+    }
+
+    fn enter(&self, _: &TraceContext) {}
+
+    /// Step 8 of the way of a request, its last part: from here to the flush is the phase `drain`.
+    fn drain(&self, exchange: Exchange) {
+        self.connection.state().draining.push(exchange);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection() -> Arc<Connection> {
+        Arc::new(Connection::new(None, ambient::now(), None))
+    }
+
+    #[test]
+    fn the_first_byte_belongs_to_one_request() {
+        let connection = connection();
+        let (first, busy) = connection.request(ambient::now());
+        assert!(first.is_some());
+        connection.read();
+        let (first, second) = connection.request(ambient::now());
+        assert!(first.is_none(), "it came while another was being answered");
+        drop((busy, second));
+        connection.read();
+        assert!(connection.request(ambient::now()).0.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_expires_at_its_headers_or_between_them() {
+        let at_headers = connection();
+        let seconds = Duration::from_secs;
+        // The clock of `ambient` does not stand still, so that limits of zero are what can expire.
+        assert_eq!(
+            at_headers.watchdog(Duration::ZERO, seconds(9)).await,
+            Expired::Headers
+        );
+        let idle = connection();
+        drop(idle.request(ambient::now()));
+        assert_eq!(
+            idle.watchdog(seconds(9), Duration::ZERO).await,
+            Expired::Idle
+        );
+        let busy = connection();
+        let (_, _held) = busy.request(ambient::now());
+        let watchdog = busy.watchdog(Duration::from_millis(1), Duration::from_millis(1));
+        assert!(
+            tokio::time::timeout(seconds(1), watchdog).await.is_err(),
+            "a busy one never does"
+        );
+    }
+}

@@ -1,0 +1,310 @@
+//! The connections that come to us: pingora accepts them, hyper speaks HTTP on each.
+//!
+//! HTTP/1.1 and HTTP/2 in clear share a port: the first bytes tell them apart (see [`preface`]). A
+//! [`Connection`] under hyper sees the bytes, so that an exchange begins with the first byte of its
+//! request and ends when the socket has taken the last byte of its answer; and it knows how long a
+//! connection has been idle, or has been at its headers, so that one watchdog a connection enforces
+//! both limits without a timer a request.
+
+mod connection;
+mod preface;
+mod watched;
+
+use std::{
+    convert::Infallible,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
+use throughline::{ambient, server::Arrival};
+use tokio::sync::{Notify, watch};
+use tower::Service;
+
+pub use self::connection::{Connection, Draining};
+use self::{preface::Opening, watched::Watched};
+use crate::hold::Holding;
+
+/// What a listener allows its callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How long a request's headers may take from their first byte, and a new connection until then.
+    pub header_timeout: Duration,
+    /// How long a connection may be idle between requests.
+    pub idle_timeout: Duration,
+    /// The most bytes that a request's headers may have.
+    pub max_header_bytes: usize,
+    /// The most requests that one h2 connection may have open.
+    pub max_streams: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            max_header_bytes: 64 * 1024,
+            max_streams: 256,
+        }
+    }
+}
+
+/// Makes the service for one connection.
+pub trait Stack: Send + Sync + 'static {
+    /// The body of its answers.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + 'static;
+    /// The service; it is cloned for each request and never fails.
+    type Service: Service<
+            Request<Incoming>,
+            Response = Response<Self::Body>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + Sync
+        + 'static;
+
+    /// The service for the requests of `connection`.
+    fn service(&self, connection: &Arc<Connection>) -> Self::Service;
+}
+
+/// All connections of a listener, for the drain.
+#[derive(Debug, Default)]
+pub struct Connections {
+    open: AtomicUsize,
+    none_left: Notify,
+}
+
+impl Connections {
+    /// How many are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Waits until none is open.
+    pub async fn drained(&self) {
+        loop {
+            let notified = self.none_left.notified();
+            if self.open() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    fn enter(self: &Arc<Self>) -> Counted {
+        self.open.fetch_add(1, Ordering::AcqRel);
+        Counted(self.clone())
+    }
+}
+
+/// One open connection.
+struct Counted(Arc<Connections>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.none_left.notify_waiters();
+        }
+    }
+}
+
+/// What pingora calls for each connection of one listener.
+pub struct Listener<K> {
+    stack: K,
+    config: Config,
+    connections: Arc<Connections>,
+    drain: watch::Receiver<bool>,
+    pipeline: Option<crate::pipeline::Pipeline>,
+}
+
+impl<K> fmt::Debug for Listener<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K: Stack> Listener<K> {
+    /// A listener that answers with `stack` until `drain` turns true, and then lets every request
+    /// finish. Spans of answers that are still on their way out end up in `pipeline`.
+    pub fn new(
+        stack: K,
+        config: Config,
+        drain: watch::Receiver<bool>,
+        pipeline: Option<crate::pipeline::Pipeline>,
+    ) -> Self {
+        Self {
+            stack,
+            config,
+            connections: Arc::default(),
+            drain,
+            pipeline,
+        }
+    }
+
+    /// Its open connections.
+    #[must_use]
+    pub fn connections(&self) -> Arc<Connections> {
+        self.connections.clone()
+    }
+
+    /// Step 1 of the way of a request: serves all requests of one connection.
+    async fn serve(&self, mut stream: Stream) {
+        let peer = stream
+            .get_socket_digest()
+            .and_then(|digest| digest.peer_addr().and_then(|peer| peer.as_inet().copied()));
+        let header_timeout = self.config.header_timeout;
+        let mut drain = self.drain.clone();
+        let opening = tokio::select! {
+            opening = tokio::time::timeout(header_timeout, preface::read(&mut stream)) => opening,
+            // Nothing was asked yet, so nothing is owed.
+            _ = drain.wait_for(|draining| *draining) => return,
+        };
+        let Ok(Ok(Some(opening))) = opening else {
+            return;
+        };
+
+        let connection = Arc::new(Connection::new(
+            peer,
+            opening.first_byte,
+            self.pipeline.clone(),
+        ));
+        let service = Serve {
+            service: self.stack.service(&connection),
+            connection: connection.clone(),
+        };
+        let Opening {
+            is_http2, bytes, ..
+        } = opening;
+        let io = TokioIo::new(Watched::new(stream, bytes, connection.clone()));
+        if is_http2 {
+            let serving = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .auto_date_header(false)
+                .adaptive_window(true)
+                .max_concurrent_streams(self.config.max_streams)
+                .max_header_list_size(
+                    u32::try_from(self.config.max_header_bytes).unwrap_or(u32::MAX),
+                )
+                .serve_connection(io, service);
+            let mut serving = std::pin::pin!(serving);
+            let result = self
+                .run(&connection, drain, serving.as_mut(), |serving| {
+                    serving.graceful_shutdown()
+                })
+                .await;
+            report(result, &connection);
+        } else {
+            let serving = http1::Builder::new()
+                .auto_date_header(false)
+                // A client that has said all it had to say still gets its answer.
+                .half_close(true)
+                .header_read_timeout(None)
+                .max_header_size(self.config.max_header_bytes)
+                .serve_connection(io, service);
+            let mut serving = std::pin::pin!(serving);
+            let result = self
+                .run(&connection, drain, serving.as_mut(), |serving| {
+                    serving.graceful_shutdown()
+                })
+                .await;
+            report(result, &connection);
+        }
+    }
+
+    /// Drives a connection to its end; on drain or after too long an idle time it takes no more
+    /// requests, and after too long over its headers it is cut.
+    async fn run<F>(
+        &self,
+        connection: &Connection,
+        mut drain: watch::Receiver<bool>,
+        mut serving: std::pin::Pin<&mut F>,
+        graceful: impl Fn(std::pin::Pin<&mut F>),
+    ) -> Result<(), hyper::Error>
+    where
+        F: Future<Output = Result<(), hyper::Error>>,
+    {
+        let mut is_leaving = false;
+        let watchdog = connection.watchdog(self.config.header_timeout, self.config.idle_timeout);
+        let mut watchdog = std::pin::pin!(watchdog);
+        loop {
+            tokio::select! {
+                biased;
+                result = serving.as_mut() => return result,
+                _ = drain.wait_for(|draining| *draining), if !is_leaving => {
+                    is_leaving = true;
+                    graceful(serving.as_mut());
+                }
+                expired = watchdog.as_mut(), if !is_leaving => match expired {
+                    connection::Expired::Idle => {
+                        is_leaving = true;
+                        graceful(serving.as_mut());
+                    }
+                    connection::Expired::Headers => return Ok(()),
+                },
+            }
+        }
+    }
+}
+
+fn report(result: Result<(), hyper::Error>, connection: &Connection) {
+    if let Err(error) = result {
+        tracing::debug!(%error, peer = ?connection.peer(), "a connection ended");
+    }
+}
+
+#[async_trait]
+impl<K: Stack> ServerApp for Listener<K> {
+    async fn process_new(self: &Arc<Self>, stream: Stream, _: &ShutdownWatch) -> Option<Stream> {
+        let _counted = self.connections.enter();
+        self.serve(stream).await;
+        None
+    }
+}
+
+/// A service as hyper calls it, for the requests of one connection.
+struct Serve<S> {
+    service: S,
+    connection: Arc<Connection>,
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Serve<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes>,
+{
+    type Response = Response<Holding<B, connection::Busy>>;
+    type Error = Infallible;
+    type Future = connection::Answering<S::Future>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let now = ambient::now();
+        let (first_byte, busy) = self.connection.request(now);
+        request.extensions_mut().insert(Arrival {
+            first_byte,
+            headers: now,
+            peer: self.connection.peer(),
+        });
+        // Every service here is ready at any time: what has limits makes the request wait instead.
+        connection::Answering::new(self.service.clone().call(request), busy)
+    }
+}

@@ -1,0 +1,109 @@
+//! Where requests go: scheme, host and port.
+
+use http::{
+    Uri,
+    uri::{Authority, Scheme as UriScheme},
+};
+use throughline::span::Scheme;
+
+/// One place that connections are made to, and kept for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    is_tls: bool,
+    host: Box<str>,
+    port: u16,
+}
+
+impl Origin {
+    /// The origin at this host and port, in clear.
+    #[must_use]
+    pub fn http(host: &str, port: u16) -> Self {
+        Self::new(Scheme::Http, host, port)
+    }
+
+    fn new(scheme: Scheme, host: &str, port: u16) -> Self {
+        Self {
+            is_tls: scheme == Scheme::Https,
+            host: host.to_ascii_lowercase().into(),
+            port,
+        }
+    }
+
+    /// The origin of an absolute `http` or `https` address; `None` for anything else.
+    #[must_use]
+    pub fn of(uri: &Uri) -> Option<Self> {
+        let scheme = match uri.scheme_str()? {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return None,
+        };
+        let authority = uri.authority()?;
+        let port = match authority.port() {
+            Some(port) => port.as_u16(),
+            None => scheme.default_port(),
+        };
+        (!authority.host().is_empty()).then(|| Self::new(scheme, authority.host(), port))
+    }
+
+    /// The host: a name, or an address without its brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether it is spoken to over TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
+    pub(super) fn uri_scheme(&self) -> UriScheme {
+        if self.is_tls {
+            UriScheme::HTTPS
+        } else {
+            UriScheme::HTTP
+        }
+    }
+
+    pub(super) fn authority(&self) -> Authority {
+        let text = if self.host().contains(':') {
+            format!("[{}]:{}", self.host(), self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        };
+        Authority::try_from(text).unwrap_or_else(|_| Authority::from_static("unknown"))
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}", self.uri_scheme(), self.authority())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absolute_address_has_an_origin() {
+        for (uri, origin) in [
+            ("http://shop/x", Some("http://shop:80")),
+            ("http://SHOP:81", Some("http://shop:81")),
+            ("https://shop/x", Some("https://shop:443")),
+            ("http://[::1]:8080/", Some("http://[::1]:8080")),
+            ("/x", None),
+            ("ftp://shop/", None),
+            ("shop:80", None),
+        ] {
+            let got = Origin::of(&uri.parse().unwrap()).map(|origin| origin.to_string());
+            assert_eq!(got.as_deref(), origin, "{uri}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The bytes of an upstream connection as they pass: when the request was out, when the answer began.
+//!
+//! An HTTP/1 connection carries one exchange at a time, so that what passes belongs to it. hyper
+//! flushes the transport once its own buffer is empty; the first flush after the whole request was
+//! handed over is the moment that its last byte was written. The first read after that is the first
+//! byte of the answer, unless it is an interim response.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU8, AtomicU16, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use pin_project_lite::pin_project;
+use throughline::{ambient, phase::Recorder};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
+};
+
+/// Notes on one connection, shared by the transport and the pool.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    /// What is still waited for, as a set of bits: most reads and flushes find nothing set.
+    awaited: AtomicU8,
+    recorder: Mutex<Option<Recorder>>,
+    /// The first byte that the other side ever sent, plus one.
+    lead: AtomicU16,
+    heard: Notify,
+}
+
+/// The answer's first byte has not come.
+const ANSWER: u8 = 1;
+/// The request's last byte has not been written.
+const SENT: u8 = 2;
+/// Some of the request has been written.
+const WROTE: u8 = 4;
+/// The whole request has been handed over.
+const WHOLE: u8 = 8;
+
+impl Wire {
+    /// An exchange begins; `is_whole` when its request has no body to come.
+    pub(super) fn begin(&self, recorder: Option<Recorder>, is_whole: bool) {
+        *self.recorder.lock().unwrap_or_else(PoisonError::into_inner) = recorder;
+        let whole = if is_whole { WHOLE } else { 0 };
+        self.awaited.store(ANSWER | SENT | whole, Ordering::Release);
+    }
+
+    /// The end of the request's body was handed over.
+    pub(super) fn request_is_whole(&self) {
+        self.awaited.fetch_or(WHOLE, Ordering::AcqRel);
+    }
+
+    /// Whether the whole request was handed over.
+    pub(super) fn is_request_whole(&self) -> bool {
+        self.awaited.load(Ordering::Acquire) & WHOLE != 0
+    }
+
+    /// Whether the answer has begun.
+    pub(super) fn answered(&self) -> bool {
+        self.awaited.load(Ordering::Acquire) & ANSWER == 0
+    }
+
+    /// The first byte that the other side ever sent.
+    pub(super) fn lead(&self) -> Option<u8> {
+        let lead = self.lead.load(Ordering::Acquire).checked_sub(1)?;
+        u8::try_from(lead).ok()
+    }
+
+    /// Whether the other side begins as an HTTP/2 server does, within `timeout`.
+    pub(super) async fn heard_http2(&self, timeout: Duration) -> bool {
+        let heard = async {
+            while self.lead().is_none() {
+                self.heard.notified().await;
+            }
+        };
+        // A permit is kept for whoever comes late, so that no notice is missed.
+        let _ = tokio::time::timeout(timeout, heard).await;
+        self.lead() == Some(0)
+    }
+
+    fn read(&self, bytes: &[u8]) {
+        let awaited = self.awaited.load(Ordering::Acquire);
+        if self.lead.load(Ordering::Relaxed) == 0 {
+            self.lead.store(u16::from(bytes[0]) + 1, Ordering::Release);
+            self.heard.notify_one();
+        }
+        if awaited & ANSWER == 0 || is_interim(bytes) {
+            return;
+        }
+        self.awaited.fetch_and(!ANSWER, Ordering::AcqRel);
+        self.note(Recorder::responded);
+    }
+
+    fn wrote(&self) {
+        if self.awaited.load(Ordering::Acquire) & (SENT | WROTE) == SENT {
+            self.awaited.fetch_or(WROTE, Ordering::AcqRel);
+        }
+    }
+
+    fn flushed(&self) {
+        let all = SENT | WROTE | WHOLE;
+        if self.awaited.load(Ordering::Acquire) & all == all {
+            self.awaited.fetch_and(!SENT, Ordering::AcqRel);
+            self.note(Recorder::sent);
+        }
+    }
+
+    /// The other side is gone: whoever waits for its first byte waits in vain.
+    fn ended(&self) {
+        if self.lead.load(Ordering::Relaxed) == 0 {
+            self.lead.store(u16::MAX, Ordering::Release);
+            self.heard.notify_one();
+        }
+    }
+
+    fn note(&self, what: impl FnOnce(&Recorder, std::time::Instant)) {
+        if let Some(recorder) = &*self.recorder.lock().unwrap_or_else(PoisonError::into_inner) {
+            what(recorder, ambient::now());
+        }
+    }
+}
+
+/// `HTTP/1.1 1xx`: an answer that announces the answer.
+fn is_interim(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HTTP/1.1 1")
+}
+
+pin_project! {
+    /// A transport that tells its [`Wire`] what passes.
+    #[derive(Debug)]
+    pub(super) struct Watched<T> {
+        #[pin]
+        transport: T,
+        wire: std::sync::Arc<Wire>,
+    }
+}
+
+impl<T> Watched<T> {
+    pub(super) fn new(transport: T, wire: std::sync::Arc<Wire>) -> Self {
+        Self { transport, wire }
+    }
+}
+
+impl<T: AsyncRead> AsyncRead for Watched<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.project();
+        let before = buf.filled().len();
+        let result = ready!(this.transport.poll_read(cx, buf));
+        match &buf.filled()[before..] {
+            [] => this.wire.ended(),
+            bytes => this.wire.read(bytes),
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl<T: AsyncWrite> AsyncWrite for Watched<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.project();
+        let written = ready!(this.transport.poll_write(cx, bytes));
+        this.wire.wrote();
+        Poll::Ready(written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.project();
+        let written = ready!(this.transport.poll_write_vectored(cx, bytes));
+        this.wire.wrote();
+        Poll::Ready(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.project();
+        let flushed = ready!(this.transport.poll_flush(cx));
+        this.wire.flushed();
+        Poll::Ready(flushed)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().transport.poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use throughline::phase::Phase;
+
+    #[test]
+    fn the_flush_after_the_whole_request_is_the_moment_it_was_sent() {
+        let recorder = Recorder::new(ambient::now(), Phase::Send);
+        let wire = Wire::default();
+        wire.begin(Some(recorder.clone()), false);
+        wire.flushed();
+        wire.wrote();
+        wire.flushed();
+        assert_eq!(recorder.running(), Phase::Send, "the body is still to come");
+        wire.request_is_whole();
+        wire.wrote();
+        wire.flushed();
+        assert_eq!(recorder.running(), Phase::Wait);
+    }
+
+    #[test]
+    fn an_interim_response_is_not_the_answer() {
+        let recorder = Recorder::new(ambient::now(), Phase::Wait);
+        let wire = Wire::default();
+        wire.begin(Some(recorder.clone()), true);
+        wire.read(b"HTTP/1.1 103 Early Hints\r\n\r\n");
+        assert!(!wire.answered());
+        wire.read(b"HTTP/1.1 200 OK\r\n");
+        assert!(wire.answered());
+        assert_eq!(recorder.running(), Phase::Transfer);
+        assert_eq!(wire.lead(), Some(b'H'));
+    }
+
+    #[tokio::test]
+    async fn the_first_byte_tells_the_protocol() {
+        let timeout = Duration::from_secs(5);
+        let wire = Wire::default();
+        wire.read(&[0, 0, 18, 4]);
+        assert!(wire.heard_http2(timeout).await);
+        let wire = Wire::default();
+        wire.read(b"HTTP/1.1 400");
+        assert!(!wire.heard_http2(timeout).await);
+        let wire = Wire::default();
+        wire.ended();
+        assert!(!wire.heard_http2(timeout).await, "closed without a word");
+        assert!(
+            !Wire::default().heard_http2(Duration::from_millis(10)).await,
+            "silent"
+        );
+    }
+}

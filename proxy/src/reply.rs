@@ -1,0 +1,36 @@
+//! The answers that we give ourselves: short, plain, and naming the phase that a request died in.
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
+use http_body_util::{Either, Full};
+use throughline::{
+    ambient,
+    phase::{Phase, Recorder},
+};
+
+use crate::pool::Error;
+
+/// The body of an answer: the upstream's, or a short one of ours.
+pub(crate) type Body<B> = Either<B, Full<Bytes>>;
+
+/// The answer to a request that failed.
+pub(crate) fn to_error<B>(error: &Error, recorder: Option<&Recorder>) -> Response<Body<B>> {
+    if let Some(recorder) = recorder {
+        // What is left is to hand this answer to the caller.
+        recorder.enter(Phase::Drain, ambient::now());
+    }
+    let status = error.status();
+    let text = format!("{status}\nthroughline: {error}\n");
+    let mut response = Response::new(Either::Right(Full::new(Bytes::from(text.clone()))));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    response
+}
