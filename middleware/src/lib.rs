@@ -34,6 +34,7 @@
 //!
 //! [tower]: https://docs.rs/tower
 
+pub mod attributes;
 pub mod breakdown;
 pub mod context;
 pub mod id;

@@ -23,6 +23,8 @@ names! {
     HTTP_REQUEST_RESEND_COUNT = "http.request.resend_count";
     /// Why the exchange failed: a status code or a short name.
     ERROR_TYPE = "error.type";
+    /// The status of a gRPC call, 0 to 16.
+    RPC_GRPC_STATUS_CODE = "rpc.grpc.status_code";
     /// `http` or `https`.
     URL_SCHEME = "url.scheme";
     /// The path, without the query.
@@ -60,7 +62,7 @@ names! {
     CONNECTION_ORDINAL = "throughline.connection.ordinal";
     /// How the parent is known, such as `propagated` or `sole_candidate`.
     PARENT_EVIDENCE = "throughline.parent.evidence";
-    /// How sure the parent is, in 0..1.
+    /// How sure the parent is, in 0..1; on a link, how likely that span is the parent.
     PARENT_CONFIDENCE = "throughline.parent.confidence";
     /// How many requests could have caused the call.
     PARENT_CANDIDATES = "throughline.parent.candidates";

@@ -1,0 +1,528 @@
+//! What a span says, as attributes: the one mapping that every exporter uses.
+//!
+//! A span leaves through the sidecar's own OTLP writer or through the OpenTelemetry SDK of an app,
+//! and must look the same on both ways. So the mapping is here, once: it walks through the
+//! attributes in a fixed order and hands each to a function that writes it in whatever form. Nothing
+//! is allocated, and an attribute whose value is not known does not exist.
+
+use std::fmt::{self, Write as _};
+
+use http::Version;
+
+use crate::{
+    phase::Phase,
+    semconv as name,
+    span::{Kind, Link, Span},
+};
+
+/// The value of one attribute.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// Text.
+    Str(&'a str),
+    /// An integer.
+    Int(i64),
+    /// Yes or no.
+    Bool(bool),
+    /// A real number.
+    Float(f64),
+}
+
+/// Hands each attribute of `span` to `each`, in a fixed order and no name twice.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use throughline::{
+///     ambient,
+///     attributes::{self, Value},
+///     context::{TraceContext, TraceFlags},
+///     span::{Kind, Span},
+/// };
+///
+/// let context =
+///     TraceContext::new(ambient::trace_id(), ambient::span_id(), TraceFlags::SAMPLED);
+/// let mut span = Span::new(Kind::Client, &context, SystemTime::UNIX_EPOCH);
+/// span.method = "GET".into();
+/// span.host = "stock".into();
+/// span.path = "/items/7".into();
+///
+/// let mut url = None;
+/// attributes::of(&span, |name, value| match (name, value) {
+///     ("url.full", Value::Str(full)) => url = Some(full.to_owned()),
+///     _ => {}
+/// });
+/// assert_eq!(url.as_deref(), Some("http://stock/items/7"));
+/// ```
+pub fn of(span: &Span, mut each: impl FnMut(&'static str, Value<'_>)) {
+    request(span, &mut each);
+    match span.kind {
+        Kind::Server => server(span, &mut each),
+        Kind::Client => client(span, &mut each),
+    }
+    outcome(span, &mut each);
+    hop(span, &mut each);
+}
+
+/// Hands each attribute of a span's `link` to `each`.
+pub fn of_link(link: &Link, mut each: impl FnMut(&'static str, Value<'_>)) {
+    each(name::PARENT_CONFIDENCE, ratio(link.confidence));
+}
+
+/// The name of the attribute that holds how long `phase` took.
+#[must_use]
+pub fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Receive => "throughline.phase.receive",
+        Phase::Proxy => "throughline.phase.proxy",
+        Phase::Retry => "throughline.phase.retry",
+        Phase::Queue => "throughline.phase.queue",
+        Phase::Dns => "throughline.phase.dns",
+        Phase::Connect => "throughline.phase.connect",
+        Phase::Tls => "throughline.phase.tls",
+        Phase::Send => "throughline.phase.send",
+        Phase::Wait => "throughline.phase.wait",
+        Phase::Transfer => "throughline.phase.transfer",
+        Phase::Drain => "throughline.phase.drain",
+    }
+}
+
+/// What was asked, and of whom.
+fn request(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
+    match span.known_method() {
+        Some(method) => each(name::HTTP_REQUEST_METHOD, Value::Str(method)),
+        None => {
+            each(name::HTTP_REQUEST_METHOD, Value::Str("_OTHER"));
+            text(
+                each,
+                name::HTTP_REQUEST_METHOD_ORIGINAL,
+                span.method.as_str(),
+            );
+        }
+    }
+    if !span.host.is_empty() {
+        // The brackets of an IPv6 address belong to the spelling of URLs, not to the address.
+        let address = span.host.as_str();
+        let bare = address
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        each(name::SERVER_ADDRESS, Value::Str(bare.unwrap_or(address)));
+        // A caller knows which port it dials. A server behind others knows what it was told.
+        let port = match span.kind {
+            Kind::Server => span.port,
+            Kind::Client => Some(span.port.unwrap_or_else(|| span.scheme.default_port())),
+        };
+        if let Some(port) = port {
+            each(name::SERVER_PORT, Value::Int(port.into()));
+        }
+    }
+    if let Some(version) = protocol_version(span.version) {
+        each(name::NETWORK_PROTOCOL_VERSION, Value::Str(version));
+    }
+}
+
+/// What only the side that answers knows.
+fn server(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
+    text(each, name::HTTP_ROUTE, span.route.as_str());
+    each(name::URL_SCHEME, Value::Str(span.scheme.as_str()));
+    text(each, name::URL_PATH, span.path.as_str());
+    if let Some(client) = span.client {
+        let client = Joined::<MAX_IP>::new(format_args!("{client}"));
+        each(name::CLIENT_ADDRESS, Value::Str(client.as_str()));
+    }
+    text(each, name::USER_AGENT_ORIGINAL, span.user_agent.as_str());
+}
+
+/// What only the side that asks knows.
+fn client(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
+    if !span.host.is_empty() {
+        let url = url_full(span);
+        each(name::URL_FULL, Value::Str(url.as_str()));
+    }
+    if let Some(peer) = span.peer() {
+        let address = Joined::<MAX_IP>::new(format_args!("{}", peer.ip()));
+        each(name::NETWORK_PEER_ADDRESS, Value::Str(address.as_str()));
+        each(name::NETWORK_PEER_PORT, Value::Int(peer.port().into()));
+    }
+    if span.resend_count > 0 {
+        let count = Value::Int(span.resend_count.into());
+        each(name::HTTP_REQUEST_RESEND_COUNT, count);
+    }
+}
+
+/// How it ended.
+fn outcome(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
+    if let Some(status) = span.status {
+        let status = Value::Int(status.as_u16().into());
+        each(name::HTTP_RESPONSE_STATUS_CODE, status);
+    }
+    if let Some(code) = span.grpc_status {
+        each(name::RPC_GRPC_STATUS_CODE, Value::Int(code.into()));
+    }
+    if let Some(error) = span.error_type() {
+        each(name::ERROR_TYPE, Value::Str(error.as_str()));
+    }
+}
+
+/// What the conventions have no word for: where the time went, and how the parent is known.
+fn hop(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
+    for (phase, nanos) in span.phases.iter() {
+        each(phase_name(phase), int(nanos));
+    }
+    if let Some(failure) = span.failure {
+        let (phase, party) = (failure.phase.name(), failure.ended_by.name());
+        each(name::PHASE_INTERRUPTED, Value::Str(phase));
+        each(name::ENDED_BY, Value::Str(party));
+    }
+    if span.starts_at_headers {
+        each(name::START_PRECISION, Value::Str("headers"));
+    }
+    if let Some(connection) = span.connection {
+        let age = u64::try_from(connection.age.as_nanos()).unwrap_or(u64::MAX);
+        each(name::CONNECTION_REUSED, Value::Bool(connection.reused));
+        each(name::CONNECTION_AGE, int(age));
+        each(name::CONNECTION_ORDINAL, int(connection.ordinal));
+    }
+    if let Some(parentage) = span.parentage {
+        let evidence = parentage.evidence.name();
+        each(name::PARENT_EVIDENCE, Value::Str(evidence));
+        each(name::PARENT_CONFIDENCE, ratio(parentage.confidence));
+        let candidates = Value::Int(parentage.candidates.into());
+        each(name::PARENT_CANDIDATES, candidates);
+    }
+    if let Some(source) = span.context_source {
+        each(name::CONTEXT_SOURCE, Value::Str(source.name()));
+    }
+    if span.context_invalid {
+        each(name::CONTEXT_INVALID, Value::Bool(true));
+    }
+}
+
+fn text(each: &mut impl FnMut(&'static str, Value<'_>), name: &'static str, text: &str) {
+    if !text.is_empty() {
+        each(name, Value::Str(text));
+    }
+}
+
+fn int(value: u64) -> Value<'static> {
+    Value::Int(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// A share in 0..=1 as it was meant: 0.9 in single precision is 0.89999998 in double.
+fn ratio(share: f32) -> Value<'static> {
+    Value::Float((f64::from(share) * 1e6).round() / 1e6)
+}
+
+fn protocol_version(version: Version) -> Option<&'static str> {
+    match version {
+        Version::HTTP_09 => Some("0.9"),
+        Version::HTTP_10 => Some("1.0"),
+        Version::HTTP_11 => Some("1.1"),
+        Version::HTTP_2 => Some("2"),
+        Version::HTTP_3 => Some("3"),
+        _ => None,
+    }
+}
+
+/// The longest text of an IP address: an IPv6 address that ends in a dotted IPv4 one.
+const MAX_IP: usize = 45;
+
+/// The longest address of a call: `https://`, a host, a port and a path as long as a span keeps.
+const MAX_URL: usize = 8 + 96 + 6 + 200;
+
+fn url_full(span: &Span) -> Joined<MAX_URL> {
+    let (scheme, host) = (span.scheme.as_str(), span.host.as_str());
+    // The target of CONNECT has no path, and that of `OPTIONS *` is none.
+    let path = Some(span.path.as_str()).filter(|path| path.starts_with('/'));
+    let path = path.unwrap_or_default();
+    match span.port {
+        Some(port) => Joined::new(format_args!("{scheme}://{host}:{port}{path}")),
+        None => Joined::new(format_args!("{scheme}://{host}{path}")),
+    }
+}
+
+/// Text put together in place, for as long as it takes to hand it on.
+struct Joined<const N: usize> {
+    len: usize,
+    bytes: [u8; N],
+}
+
+impl<const N: usize> Joined<N> {
+    fn new(text: fmt::Arguments<'_>) -> Self {
+        let mut joined = Self {
+            len: 0,
+            bytes: [0; N],
+        };
+        // The sizes above are the sums of their longest parts; what would not fit is left out.
+        let _ = joined.write_fmt(text);
+        joined
+    }
+
+    fn as_str(&self) -> &str {
+        // Only whole strings are ever written, so the fallback is never taken.
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
+
+impl<const N: usize> fmt::Write for Joined<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len + text.len();
+        let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::disallowed_methods,
+        reason = "a test needs some moment to count from"
+    )]
+
+    use std::{
+        collections::HashSet,
+        time::{Duration, Instant, SystemTime},
+    };
+
+    use http::StatusCode;
+
+    use super::*;
+    use crate::{
+        context::{TraceContext, TraceFlags},
+        id::{SpanId, TraceId},
+        phase::{ConnectionUse, Party, Recorder},
+        propagation::Format,
+        span::{Evidence, Parentage, Scheme},
+    };
+
+    fn span(kind: Kind) -> Span {
+        let context = TraceContext::new(
+            TraceId::epoch_prefixed(1, 2),
+            SpanId::from_random(3),
+            TraceFlags::SAMPLED,
+        );
+        let mut span = Span::new(kind, &context, SystemTime::UNIX_EPOCH);
+        span.method = "GET".into();
+        span
+    }
+
+    fn list(span: &Span) -> Vec<(&'static str, String)> {
+        let mut all = Vec::new();
+        of(span, |name, value| {
+            let value = match value {
+                Value::Str(text) => format!("{text:?}"),
+                Value::Int(number) => number.to_string(),
+                Value::Bool(yes) => yes.to_string(),
+                Value::Float(number) => format!("{number:?}"),
+            };
+            all.push((name, value));
+        });
+        let names: HashSet<_> = all.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), all.len(), "no name twice: {all:?}");
+        all
+    }
+
+    fn check(span: &Span, expected: &[(&'static str, &str)]) {
+        let got = list(span);
+        let got: Vec<_> = got.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        assert_eq!(got, expected);
+    }
+
+    fn value(span: &Span, name: &str) -> Option<String> {
+        let found = list(span).into_iter().find(|(n, _)| *n == name);
+        found.map(|(_, value)| value)
+    }
+
+    #[test]
+    fn a_server_span_says_everything_it_knows() {
+        let mut span = span(Kind::Server);
+        span.route = "/users/{id}".into();
+        span.host = "shop".into();
+        span.port = Some(8080);
+        span.path = "/users/17".into();
+        span.user_agent = "curl/8".into();
+        span.client = Some("2001:db8::7".parse().unwrap());
+        span.status = Some(StatusCode::BAD_GATEWAY);
+        span.starts_at_headers = true;
+        span.context_source = Some(Format::XRay);
+        span.context_invalid = true;
+        let start = Instant::now();
+        let recorder = Recorder::new(start, Phase::Proxy);
+        recorder.enter(Phase::Connect, start + Duration::from_nanos(7));
+        recorder.fail(Party::Upstream, "connection_refused");
+        span.phases = recorder.phases(start + Duration::from_nanos(30));
+        span.failure = recorder.failure();
+        check(
+            &span,
+            &[
+                ("http.request.method", "\"GET\""),
+                ("server.address", "\"shop\""),
+                ("server.port", "8080"),
+                ("network.protocol.version", "\"1.1\""),
+                ("http.route", "\"/users/{id}\""),
+                ("url.scheme", "\"http\""),
+                ("url.path", "\"/users/17\""),
+                ("client.address", "\"2001:db8::7\""),
+                ("user_agent.original", "\"curl/8\""),
+                ("http.response.status_code", "502"),
+                ("error.type", "\"connection_refused\""),
+                ("throughline.phase.proxy", "7"),
+                ("throughline.phase.connect", "23"),
+                ("throughline.phase.interrupted", "\"connect\""),
+                ("throughline.ended_by", "\"upstream\""),
+                ("throughline.start.precision", "\"headers\""),
+                ("throughline.context.source", "\"xray\""),
+                ("throughline.context.invalid", "true"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_client_span_says_everything_it_knows() {
+        let mut span = span(Kind::Client);
+        span.host = "stock".into();
+        span.path = "/items".into();
+        span.version = Version::HTTP_2;
+        span.status = Some(StatusCode::OK);
+        span.grpc_status = Some(14);
+        span.resend_count = 2;
+        span.connection = Some(ConnectionUse {
+            reused: true,
+            age: Duration::from_micros(5),
+            ordinal: 3,
+            peer: Some("10.0.0.7:80".parse().unwrap()),
+        });
+        span.parentage = Some(Parentage {
+            evidence: Evidence::SoleCandidate,
+            confidence: 0.9,
+            candidates: 1,
+        });
+        check(
+            &span,
+            &[
+                ("http.request.method", "\"GET\""),
+                ("server.address", "\"stock\""),
+                ("server.port", "80"),
+                ("network.protocol.version", "\"2\""),
+                ("url.full", "\"http://stock/items\""),
+                ("network.peer.address", "\"10.0.0.7\""),
+                ("network.peer.port", "80"),
+                ("http.request.resend_count", "2"),
+                ("http.response.status_code", "200"),
+                ("rpc.grpc.status_code", "14"),
+                ("error.type", "\"grpc_14\""),
+                ("throughline.connection.reused", "true"),
+                ("throughline.connection.age", "5000"),
+                ("throughline.connection.ordinal", "3"),
+                ("throughline.parent.evidence", "\"sole_candidate\""),
+                ("throughline.parent.confidence", "0.9"),
+                ("throughline.parent.candidates", "1"),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_said() {
+        check(
+            &span(Kind::Server),
+            &[
+                ("http.request.method", "\"GET\""),
+                ("network.protocol.version", "\"1.1\""),
+                ("url.scheme", "\"http\""),
+            ],
+        );
+        check(
+            &span(Kind::Client),
+            &[
+                ("http.request.method", "\"GET\""),
+                ("network.protocol.version", "\"1.1\""),
+            ],
+        );
+    }
+
+    #[test]
+    fn an_odd_method_is_other_and_kept_aside() {
+        let mut span = span(Kind::Server);
+        span.method = "BREW".into();
+        let got = |name| value(&span, name);
+        assert_eq!(got("http.request.method").as_deref(), Some("\"_OTHER\""));
+        assert_eq!(
+            got("http.request.method_original").as_deref(),
+            Some("\"BREW\"")
+        );
+    }
+
+    #[test]
+    fn the_address_of_a_call_is_a_url() {
+        for (scheme, host, port, path, expected) in [
+            (Scheme::Http, "a", None, "/x", "http://a/x"),
+            (Scheme::Https, "a", Some(8443), "/x", "https://a:8443/x"),
+            (Scheme::Http, "[::1]", Some(80), "/", "http://[::1]:80/"),
+            (Scheme::Http, "a", Some(443), "", "http://a:443"),
+            (Scheme::Http, "a", None, "*", "http://a"),
+        ] {
+            let mut span = span(Kind::Client);
+            (span.scheme, span.port) = (scheme, port);
+            (span.host, span.path) = (host.into(), path.into());
+            assert_eq!(
+                value(&span, "url.full"),
+                Some(format!("{expected:?}")),
+                "{host} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_longest_address_is_not_cut() {
+        let mut span = span(Kind::Client);
+        span.scheme = Scheme::Https;
+        span.host = "h".repeat(300).as_str().into();
+        span.path = format!("/{}", "p".repeat(300)).as_str().into();
+        span.port = Some(65535);
+        let expected = format!(
+            "\"https://{}:65535/{}\"",
+            "h".repeat(96),
+            "p".repeat(199) // and the slash
+        );
+        assert_eq!(value(&span, "url.full"), Some(expected));
+    }
+
+    #[test]
+    fn a_server_does_not_guess_its_port_and_an_address_has_no_brackets() {
+        let mut span = span(Kind::Server);
+        span.host = "[::1]".into();
+        assert_eq!(value(&span, "server.port"), None);
+        assert_eq!(value(&span, "server.address").as_deref(), Some("\"::1\""));
+        span.kind = Kind::Client;
+        span.scheme = Scheme::Https;
+        assert_eq!(value(&span, "server.port").as_deref(), Some("443"));
+    }
+
+    #[test]
+    fn phase_attributes_are_the_prefix_and_the_phase() {
+        for phase in Phase::ALL {
+            assert_eq!(
+                phase_name(phase),
+                format!("{}{phase}", name::PHASE_PREFIX),
+                "{phase}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_link_says_how_likely_it_is() {
+        let link = Link {
+            trace_id: TraceId::epoch_prefixed(1, 2),
+            span_id: SpanId::from_random(3),
+            flags: TraceFlags::SAMPLED,
+            confidence: 0.3,
+        };
+        let mut all = Vec::new();
+        of_link(&link, |name, value| match value {
+            Value::Float(number) => all.push((name, number)),
+            other => panic!("{name} is {other:?}"),
+        });
+        assert_eq!(all, [("throughline.parent.confidence", 0.3)]);
+    }
+}
