@@ -12,7 +12,12 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::{
-    ambient, context::TraceContext, exchange::Exchange, phase::Party, sink::Sink, span::Kind,
+    ambient,
+    context::TraceContext,
+    exchange::Exchange,
+    phase::{Party, Phase},
+    sink::Sink,
+    span::Kind,
 };
 
 pin_project! {
@@ -58,7 +63,14 @@ impl<S: Sink> Traced<S> {
         };
         let now = ambient::now();
         match self.kind {
-            Kind::Server => exchange.drain(&self.sink, now),
+            Kind::Server => {
+                // What is left is to hand it to the caller's socket. After a failure that began when
+                // the reply of our own did.
+                if exchange.recorder().running() < Phase::Drain {
+                    exchange.recorder().enter(Phase::Drain, now);
+                }
+                self.sink.drain(exchange);
+            }
             Kind::Client => self.sink.offer(exchange.finish(now)),
         }
     }

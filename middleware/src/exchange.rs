@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, StatusCode, Uri, header, request, uri};
 
 use crate::{
-    phase::{Party, Phase, Recorder},
-    sink::Sink,
+    phase::{Party, Recorder},
     span::{Scheme, Span},
 };
 
@@ -68,15 +67,6 @@ impl Exchange {
     pub fn abort(self, ended_by: Party, error_type: &str, end: Instant) -> Box<Span> {
         self.recorder.fail(ended_by, error_type);
         self.finish(end)
-    }
-
-    /// The response has been read to its end: what is left is to hand it to the caller's socket.
-    pub(crate) fn drain<S: Sink>(self, sink: &S, at: Instant) {
-        // After a failure the drain began when the reply of our own did.
-        if self.recorder.running() < Phase::Drain {
-            self.recorder.enter(Phase::Drain, at);
-        }
-        sink.drain(self);
     }
 }
 
