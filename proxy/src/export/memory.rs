@@ -57,6 +57,12 @@ impl Memory {
         self.capacity
     }
 
+    /// The service whose spans these are.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
     /// Keeps `span`; the oldest makes room for it.
     pub fn push(&self, span: Arc<Span>) {
         if self.capacity == 0 {

@@ -37,7 +37,7 @@ pub use worker::Worker;
 use ledger::Books;
 
 /// Sizes and times, by the names of `OTEL_BSP_*`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// How many spans may wait: in the queue, and again for each destination.
     pub max_queue_size: usize,

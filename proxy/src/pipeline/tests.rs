@@ -178,7 +178,7 @@ async fn a_black_hole_costs_spans_and_no_time_and_is_forgotten_when_it_ends() {
         export_timeout: Duration::from_millis(200),
         ..config()
     };
-    let (pipeline, worker) = start(config.clone(), Some(otlp));
+    let (pipeline, worker) = start(config, Some(otlp));
     offer_gently(&pipeline, 500).await;
     let begun = ambient::now();
     for _ in 0..10_000 {
