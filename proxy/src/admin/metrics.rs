@@ -1,0 +1,217 @@
+//! The account of spans and the other counts, as Prometheus reads them.
+//!
+//! <https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>
+
+use std::{
+    borrow::Cow,
+    fmt::{self, Display, Write},
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use throughline::span::Evidence;
+
+use super::respond;
+use crate::{
+    export::Reason,
+    pipeline::{Counters, Ledger},
+};
+
+pub(super) fn answer(
+    service: &str,
+    started: SystemTime,
+    ledger: &Ledger,
+    counters: &Counters,
+) -> Response<Bytes> {
+    let body = render(service, started, ledger, counters);
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    respond(StatusCode::OK, content_type, body.into())
+}
+
+fn render(service: &str, started: SystemTime, ledger: &Ledger, counters: &Counters) -> String {
+    let mut page = Page {
+        text: String::with_capacity(4096),
+        family: "",
+    };
+    page.family(
+        "throughline_spans_created_total",
+        "counter",
+        "Spans that were made, each for one side of one exchange.",
+    );
+    page.sample(&[], ledger.created);
+
+    page.family(
+        "throughline_spans_exported_total",
+        "counter",
+        "Spans that an exporter's destination took.",
+    );
+    for account in &ledger.accounts {
+        page.sample(&[("exporter", account.exporter)], account.exported);
+    }
+
+    page.family(
+        "throughline_spans_dropped_total",
+        "counter",
+        "Spans that an exporter's destination will never get, by reason.",
+    );
+    for account in &ledger.accounts {
+        // Those that are zero too: a rate needs the value before the first drop.
+        for reason in Reason::ALL {
+            let labels = [("exporter", account.exporter), ("reason", reason.name())];
+            page.sample(&labels, account.dropped(reason));
+        }
+    }
+
+    page.family(
+        "throughline_spans_pending",
+        "gauge",
+        "Spans that wait for an exporter or are on their way.",
+    );
+    for account in &ledger.accounts {
+        page.sample(&[("exporter", account.exporter)], account.pending);
+    }
+
+    page.family(
+        "throughline_correlation_total",
+        "counter",
+        "Outbound calls, by how their parent is known; open means that none is asserted.",
+    );
+    for evidence in Evidence::ALL {
+        let count = counters.correlations(evidence);
+        page.sample(&[("evidence", evidence.name())], count);
+    }
+
+    page.family(
+        "throughline_context_invalid_total",
+        "counter",
+        "Requests with a trace context header that could not be read.",
+    );
+    page.sample(&[], counters.contexts_invalid());
+
+    page.family(
+        "throughline_build_info",
+        "gauge",
+        "Always 1; the labels say which version this is and whom it stands beside.",
+    );
+    let version = env!("CARGO_PKG_VERSION");
+    page.sample(&[("version", version), ("service", service)], 1);
+
+    page.family(
+        "process_start_time_seconds",
+        "gauge",
+        "When the process began, in seconds since 1970.",
+    );
+    let since = started.duration_since(SystemTime::UNIX_EPOCH);
+    page.sample(&[], since.unwrap_or_default().as_secs_f64());
+    page.text
+}
+
+/// The text so far, and the metric family that samples are added to.
+#[derive(Debug)]
+struct Page {
+    text: String,
+    family: &'static str,
+}
+
+impl Page {
+    fn family(&mut self, name: &'static str, kind: &str, help: &str) {
+        self.family = name;
+        self.put(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        self.text.push_str(self.family);
+        let mut before = '{';
+        for (name, value) in labels {
+            self.put(format_args!("{before}{name}=\"{}\"", escape(value)));
+            before = ',';
+        }
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+        self.put(format_args!(" {value}\n"));
+    }
+
+    fn put(&mut self, text: fmt::Arguments<'_>) {
+        self.text
+            .write_fmt(text)
+            .expect("writing into memory does not fail");
+    }
+}
+
+/// A label's value with what would end it escaped.
+fn escape(value: &str) -> Cow<'_, str> {
+    if value.contains(['\\', '"', '\n']) {
+        let value = value.replace('\\', "\\\\");
+        value.replace('"', "\\\"").replace('\n', "\\n").into()
+    } else {
+        value.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, time::Duration};
+
+    use super::*;
+    use crate::{
+        export::Resource,
+        pipeline::{Config, Pipeline},
+    };
+
+    fn page(service: &str) -> String {
+        let resource = Resource::new("orders", Vec::new());
+        let (pipeline, worker) = Pipeline::start(Config::default(), &resource, None).unwrap();
+        pipeline.counters().correlated(Evidence::SoleCandidate);
+        pipeline.counters().context_invalid();
+        let ledger = worker.shutdown(Duration::ZERO);
+        let started = SystemTime::UNIX_EPOCH + Duration::from_millis(1500);
+        render(service, started, &ledger, pipeline.counters())
+    }
+
+    #[test]
+    fn every_count_is_shown() {
+        let page = page("orders");
+        for line in [
+            "throughline_spans_created_total 0",
+            "throughline_spans_exported_total{exporter=\"memory\"} 0",
+            "throughline_spans_dropped_total{exporter=\"memory\",reason=\"queue_full\"} 0",
+            "throughline_spans_pending{exporter=\"memory\"} 0",
+            "throughline_correlation_total{evidence=\"sole_candidate\"} 1",
+            "throughline_correlation_total{evidence=\"open\"} 0",
+            "throughline_context_invalid_total 1",
+            "process_start_time_seconds 1.5",
+        ] {
+            assert!(page.lines().any(|l| l == line), "no {line:?} in\n{page}");
+        }
+    }
+
+    #[test]
+    fn every_sample_follows_the_help_and_type_of_its_family() {
+        let page = page("orders");
+        let mut seen: HashMap<&str, usize> = HashMap::new();
+        let mut family = "";
+        for line in page.lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                family = rest.split(' ').next().unwrap();
+                assert_eq!(seen.insert(family, 0), None, "each family once");
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+                assert_eq!(rest.split(' ').next(), Some(family));
+            } else {
+                assert_eq!(line.split(['{', ' ']).next(), Some(family));
+                let value = line.rsplit(' ').next().unwrap();
+                assert!(value.parse::<f64>().is_ok(), "{line}");
+                *seen.get_mut(family).unwrap() += 1;
+            }
+        }
+        assert!(seen.values().all(|samples| *samples > 0), "{seen:?}");
+        assert!(page.ends_with('\n'));
+    }
+
+    #[test]
+    fn a_label_cannot_break_out_of_its_quotes() {
+        let page = page("a\"b\\c\nd");
+        assert!(page.contains(r#"service="a\"b\\c\nd"} 1"#), "{page}");
+    }
+}

@@ -1,0 +1,210 @@
+//! What the operator asks the sidecar: is it ready, what has it done, which traces has it seen.
+//!
+//! [`Admin::answer`] is a function from a request's head to a response. Nothing here waits, and
+//! nothing listens: whoever owns the port calls it.
+
+mod api;
+mod health;
+mod metrics;
+
+use std::{sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header, request};
+
+use crate::pipeline::Pipeline;
+
+pub use health::{Readiness, State};
+
+/// The answers of the admin port; a clone is a handle on the same ones.
+#[derive(Clone, Debug)]
+pub struct Admin(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    service: String,
+    pipeline: Pipeline,
+    readiness: Readiness,
+    started: SystemTime,
+}
+
+const INDEX: &str = "\
+throughline, beside a service that nobody changes
+
+/livez             200 while the process runs
+/readyz            200 while it takes requests, else 503 and why
+/metrics           Prometheus text: the account of spans, and how parents were found
+/api/traces        the last traces as JSON; ?limit=20
+/api/traces/{id}   one trace as JSON, by its id in hex or as X-Ray spells it
+";
+
+impl Admin {
+    /// Answers for the sidecar of `service`, whose process began at `started`.
+    #[must_use]
+    pub fn new(
+        service: &str,
+        pipeline: Pipeline,
+        readiness: Readiness,
+        started: SystemTime,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            service: service.to_owned(),
+            pipeline,
+            readiness,
+            started,
+        }))
+    }
+
+    /// The answer to `request`, whose body does not matter.
+    ///
+    /// Step 11 of the way of a request.
+    #[must_use]
+    pub fn answer(&self, request: &request::Parts) -> Response<Bytes> {
+        let admin = &*self.0;
+        let path = request.uri.path();
+        let query = request.uri.query().unwrap_or_default();
+        let known = match path {
+            "/" => Some(text(StatusCode::OK, INDEX)),
+            "/livez" => Some(text(StatusCode::OK, "ok\n")),
+            "/readyz" => Some(health::answer(admin.readiness.state())),
+            "/metrics" => Some(metrics::answer(
+                &admin.service,
+                admin.started,
+                &admin.pipeline.ledger(),
+                admin.pipeline.counters(),
+            )),
+            "/api/traces" => Some(api::list(admin.pipeline.memory(), query)),
+            _ => path
+                .strip_prefix("/api/traces/")
+                .map(|id| api::trace(admin.pipeline.memory(), id)),
+        };
+        match known {
+            None => text(
+                StatusCode::NOT_FOUND,
+                "there is no such page; / lists those that there are\n",
+            ),
+            Some(_) if !matches!(request.method, Method::GET | Method::HEAD) => {
+                let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+                let allow = HeaderValue::from_static("GET, HEAD");
+                refusal.headers_mut().insert(header::ALLOW, allow);
+                refusal
+            }
+            // The server that sends it knows that an answer to HEAD has no body.
+            Some(answer) => answer,
+        }
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Bytes> {
+    respond(status, "text/plain; charset=utf-8", body.into())
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Request;
+    use throughline::{ambient, context::TraceContext, span::Kind, span::Span};
+
+    use super::*;
+    use crate::{
+        export::Resource,
+        pipeline::{Config, Worker},
+    };
+
+    fn admin() -> (Admin, Readiness, Pipeline, Worker) {
+        let resource = Resource::new("orders", Vec::new());
+        let (pipeline, worker) = Pipeline::start(Config::default(), &resource, None).unwrap();
+        let readiness = Readiness::default();
+        let admin = Admin::new(
+            "orders",
+            pipeline.clone(),
+            readiness.clone(),
+            SystemTime::UNIX_EPOCH,
+        );
+        (admin, readiness, pipeline, worker)
+    }
+
+    fn ask(admin: &Admin, method: Method, uri: &str) -> (StatusCode, String) {
+        let request = Request::builder().method(method).uri(uri).body(()).unwrap();
+        let response = admin.answer(&request.into_parts().0);
+        let status = response.status();
+        let body = String::from_utf8(response.into_body().to_vec()).unwrap();
+        (status, body)
+    }
+
+    #[test]
+    fn ready_follows_the_state_and_alive_does_not() {
+        let (admin, readiness, ..) = admin();
+        for (state, status, body) in [
+            (State::Starting, 503, "starting\n"),
+            (State::Ready, 200, "ready\n"),
+            (State::Draining, 503, "draining\n"),
+        ] {
+            readiness.set(state);
+            let (got, text) = ask(&admin, Method::GET, "/readyz");
+            assert_eq!((got.as_u16(), &*text), (status, body));
+            assert_eq!(ask(&admin, Method::GET, "/livez").0, StatusCode::OK);
+        }
+    }
+
+    #[test]
+    fn every_page_of_the_index_is_there() {
+        let (admin, ..) = admin();
+        let (status, index) = ask(&admin, Method::HEAD, "/");
+        assert_eq!(status, StatusCode::OK);
+        let pages: Vec<_> = index
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .filter(|page| page.starts_with('/') && !page.contains('{'))
+            .collect();
+        assert_eq!(pages.len(), 4);
+        for page in pages {
+            let (status, _) = ask(&admin, Method::GET, page);
+            assert_ne!(status, StatusCode::NOT_FOUND, "{page}");
+        }
+    }
+
+    #[test]
+    fn other_pages_and_methods_are_refused() {
+        let (admin, ..) = admin();
+        assert_eq!(ask(&admin, Method::GET, "/nope").0, StatusCode::NOT_FOUND);
+        assert_eq!(ask(&admin, Method::POST, "/nope").0, StatusCode::NOT_FOUND);
+        let request = Request::post("/metrics").body(()).unwrap();
+        let refusal = admin.answer(&request.into_parts().0);
+        assert_eq!(refusal.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(refusal.headers()["allow"], "GET, HEAD");
+    }
+
+    #[test]
+    fn a_span_that_is_offered_is_seen_in_the_metrics_and_traces() {
+        let (admin, _, pipeline, worker) = admin();
+        let context = TraceContext::new(
+            ambient::trace_id(),
+            ambient::span_id(),
+            throughline::context::TraceFlags::SAMPLED,
+        );
+        let span = Span::new(Kind::Server, &context, SystemTime::UNIX_EPOCH);
+        pipeline.offer(Box::new(span));
+        assert!(worker.shutdown(Duration::from_secs(5)).balances());
+
+        let (_, metrics) = ask(&admin, Method::GET, "/metrics");
+        assert!(
+            metrics.contains("throughline_spans_exported_total{exporter=\"memory\"} 1\n"),
+            "{metrics}"
+        );
+        let (_, list) = ask(&admin, Method::GET, "/api/traces?limit=5");
+        assert!(list.contains(&context.trace_id.to_string()), "{list}");
+        let one = format!("/api/traces/{}", context.trace_id);
+        assert_eq!(ask(&admin, Method::GET, &one).0, StatusCode::OK);
+    }
+}

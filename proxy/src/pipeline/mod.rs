@@ -1,0 +1,211 @@
+//! From finished spans to their destinations, without ever making a request wait.
+//!
+//! ```text
+//! request ── offer ──▶ bounded queue ──▶ worker ──┬─▶ memory
+//!                                                 └─▶ batches ──▶ one export at a time
+//! ```
+//!
+//! A request pushes its span and goes on; if the queue is full, the span is dropped and counted. One
+//! thread of its own takes spans from there, encodes them and sends them. Destinations share nothing
+//! but that thread: one that hangs fills its own buffer, and no other. Whatever happens, the
+//! [`Ledger`] has it: created = exported + dropped + pending, for every destination.
+
+mod counters;
+mod lane;
+mod ledger;
+mod worker;
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering, fence},
+    },
+    time::Duration,
+};
+
+use crossbeam_queue::ArrayQueue;
+use throughline::{context::TraceContext, sink::Sink, span::Span};
+use tokio::sync::Notify;
+
+use crate::export::{Exporter, Reason, Resource, memory::Memory, otlp};
+
+pub use counters::Counters;
+pub use ledger::{Account, Ledger};
+pub use worker::Worker;
+
+use ledger::Books;
+
+/// Sizes and times, by the names of `OTEL_BSP_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How many spans may wait: in the queue, and again for each destination.
+    pub max_queue_size: usize,
+    /// How many spans are sent at once, at most.
+    pub max_export_batch_size: usize,
+    /// How long a span waits for others to be sent with.
+    pub schedule_delay: Duration,
+    /// How long the export of one batch may take, with everything that is tried again.
+    pub export_timeout: Duration,
+    /// How many spans are kept in memory, for the admin port.
+    pub memory_spans: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_queue_size: 2048,
+            max_export_batch_size: 512,
+            schedule_delay: Duration::from_secs(5),
+            export_timeout: Duration::from_secs(30),
+            memory_spans: 1024,
+        }
+    }
+}
+
+/// A pipeline that cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The exporter to a collector cannot be made.
+    #[error(transparent)]
+    Otlp(#[from] otlp::Error),
+    /// The system gives no thread, or nothing to wait for the network with.
+    #[error("the thread that exports spans cannot be started")]
+    Thread(#[source] io::Error),
+}
+
+/// The end of the pipeline that requests see; a clone is a handle on the same one.
+#[derive(Clone, Debug)]
+pub struct Pipeline(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    queue: ArrayQueue<Box<Span>>,
+    /// Every so many spans the worker is woken; between, it comes by itself.
+    wake_every: u64,
+    wake: Notify,
+    /// Nobody takes spans from the queue any more.
+    closed: AtomicBool,
+    books: Books,
+    memory: Memory,
+    counters: Counters,
+}
+
+impl Pipeline {
+    /// Starts the pipeline, with its memory and, where one is configured, an exporter over OTLP.
+    ///
+    /// # Errors
+    ///
+    /// When the exporter's configuration is wrong, or the system gives no thread.
+    pub fn start(
+        config: Config,
+        resource: &Resource,
+        otlp: Option<otlp::Config>,
+    ) -> Result<(Self, Worker), Error> {
+        let mut exporters: Vec<Arc<dyn Exporter>> = Vec::new();
+        if let Some(otlp) = otlp {
+            exporters.push(Arc::new(otlp::Otlp::new(&otlp, resource)?));
+        }
+        Self::with(config, resource.service_name(), exporters).map_err(Error::Thread)
+    }
+
+    /// Starts the pipeline with these exporters.
+    fn with(
+        config: Config,
+        service: &str,
+        exporters: Vec<Arc<dyn Exporter>>,
+    ) -> io::Result<(Self, Worker)> {
+        // Nothing can be sent in batches of none.
+        let config = Config {
+            max_queue_size: config.max_queue_size.max(1),
+            max_export_batch_size: config
+                .max_export_batch_size
+                .clamp(1, config.max_queue_size.max(1)),
+            ..config
+        };
+        let half = config.max_queue_size.div_ceil(2);
+        let memory = Memory::new(service, config.memory_spans);
+        let shared = Arc::new(Shared {
+            queue: ArrayQueue::new(config.max_queue_size),
+            wake_every: config.max_export_batch_size.min(half) as u64,
+            wake: Notify::new(),
+            closed: AtomicBool::new(false),
+            books: Books::new(
+                (config.memory_spans > 0).then_some("memory"),
+                exporters.iter().map(|exporter| exporter.name()),
+            ),
+            memory,
+            counters: Counters::default(),
+        });
+        let worker = Worker::start(config, exporters, Arc::clone(&shared))?;
+        Ok((Self(shared), worker))
+    }
+
+    /// Takes one finished span. It never waits: a span that does not fit is dropped and counted.
+    ///
+    /// Step 9 of the way of a request.
+    pub fn offer(&self, span: Box<Span>) {
+        let shared = &*self.0;
+        let created = shared.books.create();
+        if shared.queue.push(span).is_err() {
+            shared.books.drop_unqueued(Reason::QueueFull, 1);
+        }
+        // Between this push and the look at `closed` stands a fence, as between the worker's setting
+        // it and its last look at the queue. So one of the two sees the other, and no span stays.
+        fence(Ordering::SeqCst);
+        if shared.closed.load(Ordering::Relaxed) {
+            shared.discard_queue();
+        } else if created.is_multiple_of(shared.wake_every) {
+            // To wake another thread costs a system call: not for every span.
+            shared.wake.notify_one();
+        }
+    }
+
+    /// The spans that are kept in memory.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.0.memory
+    }
+
+    /// Counts of what happens to requests, for whoever has something to count.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// The account of all spans so far.
+    ///
+    /// While spans move it is a snapshot of moving things, and may be off by those that are just
+    /// being handed over; when none moves it is exact.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.0.ledger()
+    }
+}
+
+impl Sink for Pipeline {
+    type Scope = ();
+
+    fn offer(&self, span: Box<Span>) {
+        Self::offer(self, span);
+    }
+
+    fn enter(&self, _: &TraceContext) {}
+}
+
+impl Shared {
+    fn ledger(&self) -> Ledger {
+        self.books.ledger(self.queue.len() as u64)
+    }
+
+    /// Drops what is in the queue, for there is nobody left to take it.
+    fn discard_queue(&self) {
+        while self.queue.pop().is_some() {
+            self.books.drop_unqueued(Reason::Shutdown, 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
