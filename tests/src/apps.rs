@@ -1,0 +1,119 @@
+//! Real apps in Python and JavaScript, and what they need, installed once below `target`.
+//!
+//! The apps are in `tests/apps`, written as anybody would write them: without a word about tracing.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::binary::{profile_directory, workspace};
+
+const PYTHON: &[&str] = &["flask", "gunicorn", "requests"];
+const JAVASCRIPT: &[&str] = &["express", "axios"];
+
+/// The directory of one of the apps.
+#[must_use]
+pub fn directory(app: &str) -> PathBuf {
+    workspace().join("tests/apps").join(app)
+}
+
+/// The command that serves the Flask app under gunicorn, at the `PORT` that it is given.
+///
+/// # Panics
+///
+/// When Python is not there, or its packages cannot be installed; the message says what to do.
+#[must_use]
+pub fn flask() -> Vec<String> {
+    let environment = installed("python", PYTHON, |at| {
+        let venv = at.to_string_lossy();
+        run(
+            "python3",
+            &["-m", "venv", "--clear", &venv],
+            at,
+            "python3 with its venv module: `apt-get install python3-venv`",
+        );
+        let pip = at.join("bin/pip");
+        let mut arguments = vec!["install", "--quiet", "--disable-pip-version-check"];
+        arguments.extend(PYTHON);
+        let cure = "flask, gunicorn and requests from PyPI: is there a way to it?";
+        run(&pip.to_string_lossy(), &arguments, at, cure);
+    });
+    let python = environment.join("bin/python");
+    let app = directory("flask");
+    let settings = app.join("gunicorn.conf.py");
+    let words = [
+        &*python.to_string_lossy(),
+        "-m",
+        "gunicorn",
+        "--config",
+        &*settings.to_string_lossy(),
+        "--chdir",
+        &*app.to_string_lossy(),
+        "app:app",
+    ];
+    words.map(str::to_owned).to_vec()
+}
+
+/// The command that serves the Express app, at the `PORT` that it is given, and the `NODE_PATH` that
+/// it finds its packages at.
+///
+/// # Panics
+///
+/// When Node is not there, or its packages cannot be installed; the message says what to do.
+#[must_use]
+pub fn express() -> (Vec<String>, String) {
+    let environment = installed("node", JAVASCRIPT, |at| {
+        // Without a package of its own, npm would install into one further up.
+        let package = at.join("package.json");
+        fs::write(&package, "{ \"private\": true }\n").expect("the cache can be written to");
+        let mut arguments = vec!["install", "--no-audit", "--no-fund", "--loglevel=error"];
+        arguments.extend(JAVASCRIPT);
+        let cure = "node and npm (`apt-get install nodejs npm`), and express and axios from npm";
+        run("npm", &arguments, at, cure);
+    });
+    let app = directory("express").join("server.js");
+    let command = vec!["node".to_owned(), app.to_string_lossy().into_owned()];
+    let modules = environment.join("node_modules");
+    (command, modules.to_string_lossy().into_owned())
+}
+
+/// The directory with these packages; `install` fills it, once for all test processes.
+fn installed(what: &str, packages: &[&str], install: impl FnOnce(&Path)) -> PathBuf {
+    let cache = profile_directory().join("../test-apps");
+    fs::create_dir_all(&cache).expect("the target directory can be written to");
+    let cache = cache.canonicalize().expect("it was just made");
+    let lock =
+        File::create(cache.join(format!("{what}.lock"))).expect("the cache can be written to");
+    flock(&lock, FlockOperation::LockExclusive).expect("a file can be locked");
+    let directory = cache.join(what);
+    let done = directory.join("installed");
+    let wanted = packages.join(" ");
+    if fs::read_to_string(&done).is_ok_and(|there| there == wanted) {
+        return directory;
+    }
+    // What is left of an attempt that broke off is no start.
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).expect("the cache can be written to");
+    install(&directory);
+    fs::write(done, wanted).expect("the cache can be written to");
+    directory
+}
+
+fn run(program: &str, arguments: &[&str], directory: &Path, needed: &str) {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}; the tests need {needed}"));
+    assert!(
+        output.status.success(),
+        "{program} {} failed; the tests need {needed}\n{}{}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+}
