@@ -195,7 +195,7 @@ impl Bound {
         own_ports.extend(addresses.routes.iter().map(SocketAddr::port));
         let limits = pool::Config {
             own_ports,
-            ..config.pool.clone()
+            ..config.pool
         };
         let pool = Pool::new(limits, pool::tls_config());
         let stacks = Stacks::new(&config, &pipeline);
@@ -229,8 +229,7 @@ impl Bound {
             let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
-        let sweeping = pool.clone();
-        traffic.every(SWEEP, move || sweeping.sweep(ambient::now()));
+        traffic.every(SWEEP, move || pool.sweep(ambient::now()));
 
         let mut operators = Endpoints::new("admin", 1);
         if let Some(listener) = admin {
