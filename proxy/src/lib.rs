@@ -20,5 +20,7 @@ pub mod admin;
 pub mod config;
 
 pub mod app;
+pub mod child;
+pub mod demo;
 
 pub mod cli;
