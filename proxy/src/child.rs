@@ -286,7 +286,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (ready, heard) = (dir.path().join("ready"), dir.path().join("heard"));
         let script = format!(
-            "trap 'echo heard >> {heard}; exit 3' TERM; echo $$ > {ready}; while :; do sleep 0.01; done",
+            "exec 2> /dev/null; trap 'echo heard >> {heard}; exit 3' TERM; echo $$ > {ready}; while :; do sleep 0.01; done",
             heard = heard.display(),
             ready = ready.display()
         );

@@ -118,21 +118,18 @@ pub(crate) fn flags(matches: &ArgMatches) -> BTreeMap<String, String> {
     given.collect()
 }
 
-/// What clap has to say, in one sentence: its first paragraph and its tips.
+/// What clap has to say, in one sentence: its first paragraph, and what it thinks was meant.
 pub(crate) fn sentence(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let first = text.split("\n\n").next().unwrap_or_default();
     let first: Vec<_> = first.split_whitespace().collect();
-    let tips: Vec<_> = text
+    let meant = text
         .lines()
         .filter_map(|line| line.trim().strip_prefix("tip: "))
-        .collect();
-    let cure = if tips.is_empty() {
-        "`throughline --help` and `throughline run --help` list what there is".to_owned()
-    } else {
-        tips.join("; ")
-    };
+        .find(|tip| tip.contains("similar"));
+    let cure =
+        meant.unwrap_or("`throughline --help` and `throughline run --help` list what there is");
     format!("{}; {cure}", first.join(" "))
 }
 

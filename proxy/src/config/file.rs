@@ -6,7 +6,7 @@
 //!
 //! The text may come from anywhere, so its size, its depth and its aliases are bounded.
 
-use std::{fmt, fs::File, io::Read, path::Path};
+use std::{cell::Cell, fmt, fs::File, io::Read, path::Path};
 
 use serde::{
     Deserialize,
@@ -36,32 +36,42 @@ const MOST_BYTES: usize = 1 << 20;
 pub fn load(path: &Path) -> Result<(String, String), Error> {
     let name = path.display().to_string();
     let read = || {
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         let limit = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX) + 1;
-        File::open(path)?.take(limit).read_to_string(&mut text)?;
-        Ok(text)
+        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
     };
     match read() {
-        Ok(text) => Ok((name, text)),
+        Ok(bytes) if bytes.len() > MOST_BYTES => Err(too_large(&name)),
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Ok((name, text)),
+            Err(_) => Err(Error::File {
+                place: name,
+                why: "it is not UTF-8; save it as UTF-8".to_owned(),
+            }),
+        },
         Err(cause) => Err(Error::Unreadable { name, cause }),
+    }
+}
+
+fn too_large(name: &str) -> Error {
+    Error::File {
+        place: name.to_owned(),
+        why: "it has more than 1 MiB, which no configuration needs; give another file".to_owned(),
     }
 }
 
 /// The settings that `text` holds.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Layer, Error> {
     if text.len() > MOST_BYTES {
-        return Err(Error::File {
-            place: name.to_owned(),
-            why: "it has more than 1 MiB, which no configuration needs; give another file"
-                .to_owned(),
-        });
+        return Err(too_large(name));
     }
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: 16,
             max_nodes: 20_000,
             max_events: 50_000,
-            max_documents: 1,
+            max_documents: 16,
             max_aliases: 100,
             max_anchors: 100,
             max_total_scalar_bytes: MOST_BYTES,
@@ -73,31 +83,26 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Layer, Error> {
         duplicate_keys: DuplicateKeyPolicy::Error,
         with_snippet: false,
     };
-    let Document(found) =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| Error::File {
-            place: match error.location() {
-                Some(at) if at != Location::UNKNOWN => {
-                    format!("{name}:{}:{}", at.line(), at.column())
-                }
-                _ => name.to_owned(),
-            },
-            why: one_line(&UserMessageFormatter.format_message(&error)),
-        })?;
+    let reading = Cell::new(None);
+    let found = serde_saphyr::with_deserializer_from_str_with_options(text, options, |document| {
+        document.deserialize_any(Keys { reading: &reading })
+    });
+    let found = found.map_err(|error| Error::File {
+        place: match error.location() {
+            Some(at) if at != Location::UNKNOWN => format!("{name}:{}:{}", at.line(), at.column()),
+            _ => name.to_owned(),
+        },
+        why: why(&error, reading.get()),
+    })?;
     let mut layer = Layer::new();
-    for Found { key, value } in found {
-        let (setting, value) = match value {
-            Known::Setting(setting, value) => (setting, value),
-            Known::Nothing => {
-                return Err(Error::Unknown {
-                    place: format!(
-                        "{name}:{}:{}",
-                        key.referenced.line(),
-                        key.referenced.column()
-                    ),
-                    nearest: nearest(&key.value).map(str::to_owned),
-                    name: one_line(&key.value),
-                });
-            }
+    for Found { key, setting } in found {
+        let Some((setting, value)) = setting else {
+            let at = at(key.referenced);
+            return Err(Error::Unknown {
+                place: format!("{name}:{}:{}", at.line, at.column),
+                nearest: nearest(&key.value).map(str::to_owned),
+                name: one_line(&key.value),
+            });
         };
         layer.insert(
             setting.key,
@@ -136,59 +141,56 @@ fn one_line(text: &str) -> String {
     line
 }
 
-/// Everything in a file, in its order.
-struct Document(Vec<Found>);
+/// What is wrong, and how the setting that it went wrong at is written.
+fn why(error: &serde_saphyr::Error, reading: Option<&Setting>) -> String {
+    let wrong = one_line(&UserMessageFormatter.format_message(error));
+    match reading {
+        Some(Setting { key, example, .. }) => {
+            format!("{key} cannot be read: {wrong}; it is written as in `{key}: {example}`")
+        }
+        None => format!("{wrong}; `throughline config --example` shows a whole file"),
+    }
+}
 
+/// A key of the file and, if it is one of ours, its value.
 struct Found {
     key: Spanned<String>,
-    value: Known,
+    setting: Option<(&'static Setting, Spanned<Content>)>,
 }
 
-/// The value of a key that is or is not one of ours.
-enum Known {
-    Setting(&'static Setting, Spanned<Content>),
-    Nothing,
+/// Reads everything in a file, in its order.
+struct Keys<'r> {
+    /// The setting whose value is being read, for when that fails.
+    reading: &'r Cell<Option<&'static Setting>>,
 }
 
-impl<'de> Deserialize<'de> for Document {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Keys;
+impl<'de> Visitor<'de> for Keys<'_> {
+    type Value = Vec<Found>;
 
-        impl<'de> Visitor<'de> for Keys {
-            type Value = Document;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("settings, as in `app: 3000`")
+    }
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("settings, as in `app: 3000`")
-            }
+    fn visit_unit<E: de::Error>(self) -> Result<Vec<Found>, E> {
+        Ok(Vec::new())
+    }
 
-            fn visit_unit<E: de::Error>(self) -> Result<Document, E> {
-                Ok(Document(Vec::new()))
-            }
-
-            fn visit_none<E: de::Error>(self) -> Result<Document, E> {
-                self.visit_unit()
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
-                let mut found = Vec::new();
-                while let Some(key) = map.next_key::<Spanned<String>>()? {
-                    let value = match find(&key.value) {
-                        Some(setting) => {
-                            let value = next_content(&mut map, setting.shape)?;
-                            Known::Setting(setting, value)
-                        }
-                        None => {
-                            map.next_value::<IgnoredAny>()?;
-                            Known::Nothing
-                        }
-                    };
-                    found.push(Found { key, value });
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Found>, A::Error> {
+        let mut found = Vec::new();
+        while let Some(key) = map.next_key::<Spanned<String>>()? {
+            let setting = find(&key.value);
+            self.reading.set(setting);
+            let setting = match setting {
+                Some(setting) => Some((setting, next_content(&mut map, setting.shape)?)),
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                    None
                 }
-                Ok(Document(found))
-            }
+            };
+            self.reading.set(None);
+            found.push(Found { key, setting });
         }
-
-        deserializer.deserialize_any(Keys)
+        Ok(found)
     }
 }
 
@@ -272,6 +274,28 @@ impl<'de> Visitor<'de> for Reader {
             written: Written::One(text.to_owned()),
             items: Vec::new(),
         })
+    }
+
+    // What YAML takes for a number or a switch is text that will be refused where it is understood,
+    // and nothing, as when every item of a list is commented out, is empty text.
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Content, E> {
+        self.visit_str(&value.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Content, E> {
+        self.visit_str(&value.to_string())
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Content, E> {
+        self.visit_str(&value.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Content, E> {
+        self.visit_str(&value.to_string())
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Content, E> {
+        self.visit_str("")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Content, A::Error> {
@@ -379,6 +403,21 @@ mod tests {
     }
 
     #[test]
+    fn a_list_without_items_is_empty_text() {
+        for text in ["routes:", "routes: null", "routes:\n#  - a\n"] {
+            assert_eq!(
+                written(text, "routes"),
+                Written::One(String::new()),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            written("propagators: 5", "propagators"),
+            Written::One("5".to_owned())
+        );
+    }
+
+    #[test]
     fn nothing_is_a_configuration() {
         for text in ["", "\n", "# only a comment\n", "---\n", "{}", "null"] {
             assert!(parse("t.yaml", text).expect(text).is_empty(), "{text:?}");
@@ -396,22 +435,34 @@ mod tests {
                 "app: 3000\nzzz: {a: [1]}\n",
                 ["t.yaml:2:1: ", "--reference"],
             ),
-            ("- app\n", ["t.yaml:1:1: ", "settings, as in"]),
-            ("just text", ["t.yaml:1:1: ", "settings, as in"]),
-            ("app: [3000]\n", ["t.yaml:1:6: ", "scalar"]),
-            ("app:\n", ["t.yaml:1:", "null"]),
+            ("- app\n", ["t.yaml: ", "settings, as in"]),
+            ("just text", ["t.yaml: ", "settings, as in"]),
+            (
+                "app: [3000]\n",
+                ["t.yaml:1:6: app cannot", "`app: 127.0.0.1:3000`"],
+            ),
+            ("name: a\napp:\n", ["t.yaml:2:4: app cannot", "null"]),
             ("app: 1\napp: 2\n", ["t.yaml:2:1: ", "duplicate"]),
-            ("app: {\n", ["t.yaml:", ""]),
+            ("app: {\n", ["t.yaml:1:6: app cannot", "`app: "]),
+            (
+                "app: \"3000\n",
+                ["t.yaml:1:6: app cannot", "unclosed quote"],
+            ),
             ("propagators: {a: b}\n", ["t.yaml:1:", "a list, as in"]),
-            ("propagators: 5\n", ["t.yaml:1:", "a list, as in"]),
-            ("routes: [{listen: a}]\n", ["t.yaml:1:", "upstream"]),
+            (
+                "routes: [{listen: a}]\n",
+                ["t.yaml:1:11: routes", "`upstream`"],
+            ),
             (
                 "routes: [{listen: a, upstream: b, to: c}]\n",
-                ["t.yaml:1:", "to"],
+                ["t.yaml:1:35: routes", "`to`"],
             ),
-            ("routes: [a=b]\n", ["t.yaml:1:", ""]),
-            ("app: 1\n---\napp: 2\n", ["t.yaml", ""]),
-            ("app: *nobody\n", ["t.yaml:1:", ""]),
+            (
+                "routes: [a=b]\n",
+                ["t.yaml:1:10: routes", "upstream: stock:80"],
+            ),
+            ("app: 1\n---\napp: 2\n", ["t.yaml:", "multiple"]),
+            ("app: *nobody\n", ["t.yaml:1:6: app", "unknown"]),
         ] {
             let error = error(text);
             assert!(

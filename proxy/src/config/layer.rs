@@ -62,11 +62,7 @@ impl Layers {
                 let item = bad.item.and_then(|index| entry.items.get(index).copied());
                 Error::Value {
                     place: place(setting, &entry.source, item.or(entry.at)),
-                    value: if setting.is_secret() {
-                        "hidden".to_owned()
-                    } else {
-                        format!("{:?}", entry.written.text())
-                    },
+                    value: quoted(setting, &entry.written),
                     why: bad.why,
                 }
             })?;
@@ -101,6 +97,19 @@ impl Layers {
         let found = self.origins.iter_mut().find(|origin| origin.key == key);
         found.expect("every setting of the table has been picked")
     }
+}
+
+/// A value as a message shows it: in quotes, not endless, and not at all where it may be a secret.
+fn quoted(setting: &Setting, written: &Written) -> String {
+    if setting.is_secret() {
+        return "hidden".to_owned();
+    }
+    let mut text = written.text();
+    if let Some((end, _)) = text.char_indices().nth(100) {
+        text.truncate(end);
+        text.push_str("...");
+    }
+    format!("{text:?}")
 }
 
 /// A setting as its source spells it.

@@ -196,7 +196,7 @@ settings! {
         shutdown_grace: Pause { "TIME", default "25s", example "25s" }
 
         /// How many threads carry requests; `auto` is one for each processor, but at most four.
-        workers: Workers { "COUNT", default "auto", example "auto" }
+        workers: Workers { "COUNT", default "auto", example "2" }
 
         /// How much is logged: off, error, warn, info, debug or trace.
         log: Level { "LEVEL", default "info", example "info" }
@@ -227,7 +227,7 @@ settings! {
         /// Where spans go: `otlp`, `none`, or `auto`, which is `otlp` where an endpoint is given and
         /// else `none`: a sidecar that nobody gave a collector should not log for ever that it
         /// cannot reach one.
-        exporter: Exporter { "EXPORTER", default "auto", example "auto",
+        exporter: Exporter { "EXPORTER", default "auto", example "otlp",
             otel ["OTEL_TRACES_EXPORTER"] }
 
         /// The URL of the collector. Without a path, spans go to its `/v1/traces`; a path, be it only

@@ -137,6 +137,9 @@ impl<T: Scalar + PartialEq> Value for List<T> {
         if items == ["none"] {
             return Ok(Self(Vec::new()));
         }
+        if items.is_empty() {
+            return Err(Bad::new("at least one is expected here, or none"));
+        }
         let mut list = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             let value = T::from_text(item).map_err(|bad| Bad {
@@ -710,6 +713,11 @@ impl Scalar for Endpoint {
         }
         let known = text.starts_with("http://") || text.starts_with("https://");
         match text.parse::<Uri>() {
+            // It would be shown and logged with the endpoint.
+            Ok(uri) if uri.authority().is_some_and(|a| a.as_str().contains('@')) => Err(Bad::new(
+                "an endpoint holds no user and password; give them as an authorization header in \
+                 otlp_headers",
+            )),
             Ok(uri) if known && uri.host().is_some_and(|host| !host.is_empty()) => {
                 Ok(Self(Some(text.to_owned())))
             }
@@ -957,6 +965,7 @@ mod tests {
         check::<List<Format>>(&[
             ("xray,tracecontext,xray", Ok("xray,tracecontext")),
             ("none", Ok("none")),
+            ("", Err("or none")),
             ("xray,b4", Err("\"b4\"; known are tracecontext")),
         ]);
         let bad = List::<Format>::parse(&Written::One("xray,b4".to_owned())).unwrap_err();
@@ -987,6 +996,8 @@ mod tests {
             let why = parse::<Endpoint>(bad).unwrap_err();
             assert!(why.contains("http://localhost:4318"), "{bad}: {why}");
         }
+        let why = parse::<Endpoint>("http://me:secret@c").unwrap_err();
+        assert!(why.contains("otlp_headers"), "{why}");
     }
 
     #[test]
