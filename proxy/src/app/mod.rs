@@ -9,6 +9,8 @@ mod endpoints;
 mod operators;
 
 use std::{
+    collections::BTreeMap,
+    ffi::OsString,
     net::{SocketAddr, TcpListener},
     process::ExitCode,
     sync::{Arc, Mutex},
@@ -45,17 +47,33 @@ const WINDOW: (usize, usize) = (4096, 256);
 /// How often the pool looks for connections that nobody takes any more.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// Runs the sidecar until a signal ends it, with the app beside it where a command is given.
+/// Runs the sidecar until a signal ends it, with the app beside it where `command` has words.
 ///
-/// The exit code is the app's, if it was started; else success.
+/// The app's environment is `inherited` and what [`child::environment`] adds to it. The exit code is
+/// the app's, if it was started; else success.
 ///
 /// # Errors
 ///
 /// When a port cannot be bound, the app cannot be started, or the exporter's configuration is wrong.
-pub fn run(config: Config, command: Option<child::Command>) -> anyhow::Result<ExitCode> {
+pub fn run(
+    config: Config,
+    command: Vec<OsString>,
+    inherited: &BTreeMap<String, String>,
+) -> anyhow::Result<ExitCode> {
     let bound = Bound::bind(config)?;
     let addresses = bound.addresses();
     tracing::info!(%addresses, "listening");
+    let mut words = command.into_iter();
+    let command = words.next().map(|program| child::Command {
+        program,
+        args: words.collect(),
+        env: child::environment(
+            bound.config.app.as_ref().map(|app| app.port),
+            addresses.outbound,
+            &bound.config.no_proxy,
+            inherited,
+        ),
+    });
     let stopped = bound.run(Stop::Signals(command))?;
     tracing::info!("{}", stopped.ledger);
     Ok(ExitCode::from(stopped.app_code.unwrap_or(0)))

@@ -13,7 +13,7 @@ use clap::ArgMatches;
 
 use super::{Failure, arguments, log, print};
 use crate::{
-    app, child,
+    app,
     config::{self, Config, Detected, Origin, Resolved, Sources, env, file, reference, settings},
     demo,
 };
@@ -51,27 +51,7 @@ fn serve(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let child = started(&config, command, &sources.environment);
-    Ok(app::run(config, child)?)
-}
-
-/// The command as it is to be started, where there is one.
-fn started(
-    config: &Config,
-    command: Vec<OsString>,
-    environment: &BTreeMap<String, String>,
-) -> Option<child::Command> {
-    let mut words = command.into_iter();
-    Some(child::Command {
-        program: words.next()?,
-        args: words.collect(),
-        env: child::environment(
-            config.app.as_ref().map(|app| app.port),
-            config.outbound,
-            &config.no_proxy,
-            environment,
-        ),
-    })
+    Ok(app::run(config, command, &sources.environment)?)
 }
 
 /// `check`: silence would be an answer too, but a summary shows what was understood.

@@ -38,7 +38,7 @@ pub(crate) fn parse(environment: &BTreeMap<String, String>) -> Result<Layer, Err
         let Some(name) = variable.strip_prefix(PREFIX) else {
             continue;
         };
-        if variable == FILE || variable == CONTENT || is_service_link(name) {
+        if variable == FILE || variable == CONTENT || is_service_link(variable, environment) {
             continue;
         }
         let Some(setting) = TABLE.iter().find(|s| s.variable() == *variable) else {
@@ -58,14 +58,23 @@ pub(crate) fn parse(environment: &BTreeMap<String, String>) -> Result<Layer, Err
     Ok(layer)
 }
 
-/// Whether Kubernetes made this variable, as it does in every pod for a Service that is called
-/// `throughline`: `SERVICE_HOST`, `SERVICE_PORT_HTTP`, `PORT`, `PORT_80_TCP_ADDR` and so on.
-/// Nobody's pods may fail to start because of the name of a Service.
-fn is_service_link(name: &str) -> bool {
+/// Whether Kubernetes made this variable, as it does in every pod for every Service of the
+/// namespace: `X_SERVICE_HOST` and, beside it, `X_SERVICE_PORT_HTTP`, `X_PORT`, `X_PORT_80_TCP_ADDR`
+/// and so on. Nobody's pods may fail to start because a Service is called `throughline`.
+fn is_service_link(variable: &str, environment: &BTreeMap<String, String>) -> bool {
+    const HOST: &str = "_SERVICE_HOST";
     let port = |rest: &str| rest.is_empty() || rest.starts_with('_');
-    name == "SERVICE_HOST"
-        || name.strip_prefix("SERVICE_PORT").is_some_and(port)
-        || name.strip_prefix("PORT").is_some_and(port)
+    let of = |service: &str| {
+        variable.strip_prefix(service).is_some_and(|rest| {
+            rest == HOST
+                || rest.strip_prefix("_SERVICE_PORT").is_some_and(port)
+                || rest.strip_prefix("_PORT").is_some_and(port)
+        })
+    };
+    environment
+        .keys()
+        .filter_map(|name| name.strip_suffix(HOST))
+        .any(of)
 }
 
 #[cfg(test)]
@@ -114,8 +123,11 @@ mod tests {
             ("THROUGHLINE_PORT_80_TCP_ADDR", "10.0.0.1"),
             ("THROUGHLINE_SERVICE_HOST", "10.0.0.1"),
             ("THROUGHLINE_SERVICE_PORT_HTTP", "80"),
+            ("THROUGHLINE_VIEWER_PORT", "tcp://10.0.0.2:80"),
+            ("THROUGHLINE_VIEWER_SERVICE_HOST", "10.0.0.2"),
         ]));
         assert!(layer.unwrap().is_empty());
-        assert!(parse(&environment(&[("THROUGHLINE_PORTS", "1")])).is_err());
+        let without_service = [("THROUGHLINE_PORT", "3000")];
+        assert!(parse(&environment(&without_service)).is_err());
     }
 }

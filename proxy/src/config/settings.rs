@@ -278,6 +278,18 @@ settings! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_value_or_refused_in_one_line(text in any::<String>()) {
+            for setting in TABLE {
+                if let Err(bad) = (setting.check)(&Written::One(text.clone())) {
+                    prop_assert!(!bad.why.contains('\n'), "{}: {}", setting.key, bad.why);
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_setting_is_explained_in_whole_sentences() {

@@ -24,7 +24,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Something to stand beside, and for a command an outbound port that can be named.
+/// Something to stand beside.
 pub(crate) fn runnable(config: &Config, origins: &[Origin], command: bool) -> Result<(), Error> {
     let no_inbound = origins
         .iter()
@@ -33,13 +33,6 @@ pub(crate) fn runnable(config: &Config, origins: &[Origin], command: bool) -> Re
         return Err(Error::Together(
             "there is no app to stand beside; give --app PORT, the port that the app listens on, or \
              a command that starts it after --, or --inbound off for an app that only makes calls"
-                .to_owned(),
-        ));
-    }
-    if command && config.outbound.is_some_and(|outbound| outbound.port() == 0) {
-        return Err(Error::Together(
-            "outbound has port 0, which the command that is started could not be told; give it a \
-             port, as in 127.0.0.1:15001, or off"
                 .to_owned(),
         ));
     }
@@ -168,11 +161,5 @@ mod tests {
         check("app: 3000", false, Ok(()));
         check("", true, Ok(()));
         check("inbound: off", false, Ok(()));
-    }
-
-    #[test]
-    fn a_command_can_be_told_its_proxy() {
-        check("outbound: 127.0.0.1:0", true, Err("has port 0"));
-        check("outbound: off", true, Ok(()));
     }
 }
