@@ -14,7 +14,6 @@ use crate::{
     ambient,
     body::{Traced, TracedBody},
     context::{TraceContext, TraceFlags},
-    current,
     exchange::{self, Exchange},
     future::ResponseFuture,
     id::TraceId,
@@ -168,7 +167,7 @@ impl<S: Sink> ClientLayer<S> {
         let cause = request.extensions.remove::<Cause>();
         let (parent, adopted, is_remote) = match &cause {
             Some(cause) => (cause.parent.clone(), cause.adopted, cause.parent_is_remote),
-            None => (current::context(), None, false),
+            None => (self.sink.current(), None, false),
         };
         let context = match &parent {
             Some(parent) => parent.child(ambient::span_id()),

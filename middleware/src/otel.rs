@@ -119,6 +119,21 @@ impl Sink for Hops {
             _own: current::enter(context.clone()),
         }
     }
+
+    /// The app's own active span, where it has one: a call belongs to the work that makes it.
+    fn current(&self) -> Option<TraceContext> {
+        let active = opentelemetry::Context::map_current(|cx| cx.span().span_context().clone());
+        let trace_id = id::TraceId::from_bytes(active.trace_id().to_bytes());
+        let span_id = id::SpanId::from_bytes(active.span_id().to_bytes());
+        let (Some(trace_id), Some(span_id)) = (trace_id, span_id) else {
+            return current::context();
+        };
+        let flags = context::TraceFlags::from_byte(active.trace_flags().to_u8());
+        let own = current::context().filter(|own| own.trace_id == trace_id);
+        let mut context = own.unwrap_or_else(|| TraceContext::new(trace_id, span_id, flags));
+        (context.span_id, context.flags) = (span_id, flags);
+        Some(context)
+    }
 }
 
 impl SpanProcessor for Hops {

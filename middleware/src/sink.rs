@@ -18,6 +18,11 @@ pub trait Sink: Clone + Send + Sync + 'static {
     /// The code of the request at `context` runs until the scope is dropped.
     fn enter(&self, context: &TraceContext) -> Self::Scope;
 
+    /// The context that a call made here and now is a child of.
+    fn current(&self) -> Option<TraceContext> {
+        current::context()
+    }
+
     /// The last byte of a response was handed to the server, and is yet to be taken by the socket.
     ///
     /// A sink that can see the socket keeps the exchange until then; all others end it here.

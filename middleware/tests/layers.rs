@@ -1,5 +1,10 @@
 //! The layers around a real axum app and a real hyper client, over real sockets.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
 use std::time::Duration;
 
 use axum::{

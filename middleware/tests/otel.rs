@@ -20,6 +20,7 @@ use axum::{
 use http_body_util::BodyExt;
 use opentelemetry::{
     Context, Value,
+    trace::FutureExt,
     trace::{SpanId, SpanKind, Status, TraceContextExt, Tracer, TracerProvider},
 };
 use opentelemetry_sdk::{
@@ -242,6 +243,30 @@ async fn a_call_is_a_child_of_the_request_and_parent_of_what_the_callee_makes() 
     );
     assert_eq!(phases(&call), ["wait", "transfer"]);
     assert_eq!(call.status, Status::Unset);
+}
+
+#[tokio::test]
+async fn a_call_made_within_the_apps_own_span_is_its_child() {
+    let sdk = Sdk::new();
+    let upstream =
+        service_fn(async |_: Request<Body>| Ok::<_, Infallible>(Response::new(Body::empty())));
+    let http = ClientLayer::new(sdk.hops.clone()).layer(upstream);
+    let tracer = sdk.tracer();
+    let handler = async move || {
+        let work = Context::current_with_span(tracer.start("work"));
+        let call = Request::get("http://stock/items/7").body(Body::empty());
+        let response = http.oneshot(call.unwrap()).with_context(work).await;
+        response.unwrap().into_body().collect().await.unwrap();
+    };
+    let app = Router::new()
+        .route("/buy/{id}", get(handler))
+        .layer(sdk.layer());
+    ask(app, Some(&format!("00-{TRACE}-{CALLER}-01"))).await;
+
+    let [work, call, _] = sdk.spans();
+    assert_eq!(call.parent_span_id, work.span_context.span_id());
+    assert_eq!(call.span_context.trace_id().to_string(), TRACE);
+    assert_eq!(call.span_context.trace_state().header(), "vendor=1");
 }
 
 #[tokio::test]

@@ -24,5 +24,8 @@ pub mod admin;
 pub mod config;
 
 pub mod app;
+pub mod child;
+
+pub mod demo;
 
 pub mod cli;

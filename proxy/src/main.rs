@@ -1,3 +1,7 @@
 //! The `throughline` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    throughline_proxy::cli::main(std::env::args_os())
+}

@@ -235,7 +235,14 @@ impl Tracing {
             .correlator
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        correlator.decide(&window, call)
+        let cause = correlator.decide(&window, call);
+        drop((correlator, window));
+        let counters = self.pipeline.counters();
+        counters.correlated(cause.parentage.evidence);
+        if context.invalid {
+            counters.context_invalid();
+        }
+        cause
     }
 }
 

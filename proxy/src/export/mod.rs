@@ -56,7 +56,8 @@ pub enum Reason {
     Rejected,
     /// The destination could not be reached, or asked for patience for too long.
     Unavailable,
-    /// The destination was reached and did not answer in time.
+    /// The destination did not answer in time. It may have taken the span all the same: what counts
+    /// as exported is what was acknowledged.
     Timeout,
     /// The process ended before the span could be sent.
     Shutdown,

@@ -24,7 +24,7 @@ pub struct Ledger {
 pub struct Account {
     /// The destination: `memory`, `otlp`.
     pub exporter: &'static str,
-    /// How many it took.
+    /// How many it took, and said so.
     pub exported: u64,
     /// How many wait for it or are on their way.
     pub pending: u64,

@@ -302,7 +302,9 @@ where
             let request = Request::from_parts(parts, body);
             let sent = connection.sender.try_send_request(request);
             let error = match self.answer(sent).await? {
-                Ok(response) => {
+                Ok(mut response) => {
+                    // Its framing was for this connection; the caller's is made anew.
+                    *response.version_mut() = Version::HTTP_11;
                     self.speech.heard_http1();
                     let returning = Returning::new(self.clone(), connection, permit);
                     return Ok(response.map(|body| ResponseBody::http1(body, returning)));
@@ -368,7 +370,10 @@ where
             let request = Request::from_parts(parts, body);
             let sent = async move { sender.try_send_request(request).await };
             match self.answer(sent).await? {
-                Ok(response) => return Ok(response.map(ResponseBody::http2)),
+                Ok(mut response) => {
+                    *response.version_mut() = Version::HTTP_11;
+                    return Ok(response.map(ResponseBody::http2));
+                }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => (parts, body) = unsent.into_parts(),
                     None => return Err(Error::exchange(&error.into_error())),

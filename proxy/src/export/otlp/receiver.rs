@@ -24,7 +24,16 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 use prost::Message;
-use tokio::{net::TcpListener, sync::Notify, task::AbortHandle};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    sync::Notify,
+    task::AbortHandle,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer},
+};
 use tonic::codec::CompressionEncoding;
 use tower::Service;
 
@@ -80,6 +89,36 @@ impl Receiver {
         protocol: Protocol,
         script: impl IntoIterator<Item = Say>,
     ) -> Self {
+        Self::accept(address, protocol, script, None).await
+    }
+
+    /// The same over TLS, and the certificate to trust, in PEM form.
+    pub(crate) async fn start_tls(protocol: Protocol) -> (Self, String) {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = vec![match protocol {
+            Protocol::Grpc => b"h2".to_vec(),
+            Protocol::HttpProtobuf => b"http/1.1".to_vec(),
+        }];
+        let address = "127.0.0.1:0".parse().unwrap();
+        let tls = TlsAcceptor::from(Arc::new(config));
+        let receiver = Self::accept(address, protocol, [], Some(tls)).await;
+        (receiver, cert.pem())
+    }
+
+    async fn accept(
+        address: SocketAddr,
+        protocol: Protocol,
+        script: impl IntoIterator<Item = Say>,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let notes = Arc::new(Notes::default());
         notes.script.lock().unwrap().extend(script);
@@ -94,7 +133,17 @@ impl Receiver {
             let tasks = Arc::clone(&tasks);
             tokio::spawn(async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    let connection = tokio::spawn(serve(stream, protocol, Arc::clone(&notes)));
+                    let (notes, tls) = (Arc::clone(&notes), tls.clone());
+                    let connection = tokio::spawn(async move {
+                        match tls {
+                            None => serve(stream, protocol, notes).await,
+                            Some(tls) => {
+                                if let Ok(stream) = tls.accept(stream).await {
+                                    serve(stream, protocol, notes).await;
+                                }
+                            }
+                        }
+                    });
                     tasks.lock().unwrap().push(connection.abort_handle());
                 }
             })
@@ -174,7 +223,11 @@ impl Notes {
     }
 }
 
-async fn serve(stream: tokio::net::TcpStream, protocol: Protocol, notes: Arc<Notes>) {
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    protocol: Protocol,
+    notes: Arc<Notes>,
+) {
     let io = TokioIo::new(stream);
     match protocol {
         Protocol::HttpProtobuf => {

@@ -33,18 +33,22 @@ pub(super) async fn until<F: Future<Output = Answer>>(
     mut attempt: impl FnMut(Duration) -> F,
 ) -> Result<Accepted, Failure> {
     let mut attempts = 0;
+    let mut lost: Option<(Reason, String)> = None;
     loop {
         let left = deadline.saturating_duration_since(ambient::now());
         let allowed = timeout.min(left);
         let (reason, after, why) = match tokio::time::timeout(allowed, attempt(allowed)).await {
             Ok(Answer::Accepted(accepted)) => return Ok(accepted),
-            Ok(Answer::Refused(why)) => return Err(failure(Reason::Rejected, why, attempts)),
+            Ok(Answer::Refused(why)) => return Err(failure(Reason::Rejected, why, attempts + 1)),
             Ok(Answer::Retry { after, why }) => (Reason::Unavailable, after, why),
-            Err(_) => (
-                Reason::Timeout,
-                None,
-                format!("no answer within {allowed:?}"),
-            ),
+            Err(_) => {
+                let why = format!("no answer within {allowed:?}");
+                // An attempt that the deadline cut short tells less than the one before it.
+                match lost.take() {
+                    Some((reason, why)) if allowed < timeout => (reason, None, why),
+                    _ => (Reason::Timeout, None, why),
+                }
+            }
         };
         let pause = after.unwrap_or_else(|| backoff(attempts, ambient::random()));
         attempts += 1;
@@ -52,13 +56,14 @@ pub(super) async fn until<F: Future<Output = Answer>>(
         if pause >= left {
             return Err(failure(reason, why, attempts));
         }
+        lost = Some((reason, why));
         tokio::time::sleep(pause).await;
     }
 }
 
 fn failure(reason: Reason, why: String, attempts: u32) -> Failure {
     let message = match attempts {
-        0 | 1 => why,
+        1 => why,
         _ => format!("{why}, after {attempts} attempts"),
     };
     Failure { reason, message }
@@ -106,5 +111,26 @@ mod tests {
         })
         .await;
         assert_eq!(result.unwrap_err().reason, Reason::Timeout);
+    }
+
+    #[tokio::test]
+    async fn the_last_attempt_cut_short_by_the_deadline_does_not_hide_why() {
+        let mut attempts = 0;
+        let deadline = ambient::now() + Duration::from_millis(800);
+        let result = until(deadline, Duration::from_secs(10), |_| {
+            attempts += 1;
+            let first = attempts == 1;
+            async move {
+                if first {
+                    let why = "connection refused".to_owned();
+                    return Answer::Retry { after: None, why };
+                }
+                std::future::pending().await
+            }
+        })
+        .await;
+        let failure = result.unwrap_err();
+        assert_eq!(failure.reason, Reason::Unavailable);
+        assert_eq!(failure.message, "connection refused, after 2 attempts");
     }
 }

@@ -51,6 +51,37 @@ async fn a_batch_arrives_over_both_protocols_plain_and_compressed() {
 }
 
 #[tokio::test]
+async fn a_collector_is_trusted_over_tls_only_with_its_certificate() {
+    for protocol in BOTH {
+        let (receiver, pem) = Receiver::start_tls(protocol).await;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), pem).unwrap();
+        let config = receiver.config();
+        let config = Config {
+            endpoint: config
+                .endpoint
+                .replace("http://127.0.0.1", "https://localhost"),
+            certificate: Some(file.path().to_owned()),
+            ..config
+        };
+        let result = export(&config, 3, PATIENCE).await;
+        assert_eq!(result, Ok(Accepted::default()), "{protocol:?}");
+        assert_eq!(receiver.spans().len(), 3);
+
+        let (other, _) = Receiver::start_tls(protocol).await;
+        let endpoint = config.endpoint.replace(
+            &receiver.address.port().to_string(),
+            &other.address.port().to_string(),
+        );
+        let untrusted = Config { endpoint, ..config };
+        let patience = Duration::from_secs(1);
+        let failure = export(&untrusted, 3, patience).await.unwrap_err();
+        assert!(failure.message.contains("certificate"), "{failure:?}");
+        assert!(other.spans().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn what_may_work_later_is_tried_again() {
     for (protocol, no) in [
         (Protocol::HttpProtobuf, Say::No(503, &[])),

@@ -1,0 +1,218 @@
+//! The end of a sidecar, in the order that loses nothing.
+//!
+//! 1. Not ready any more; no new connection of a caller; answers in flight are finished (HTTP/1 with
+//!    `Connection: close`, HTTP/2 after a GOAWAY).
+//! 2. The app, if we started it, is told to stop: it has nothing left to answer, and may still make
+//!    calls.
+//! 3. No new call of the app; calls in flight are finished.
+//! 4. Then the threads end, and the spans are flushed by whoever waits for them.
+//!
+//! Everything together takes the grace period at most; what is not done by then is cut.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
+use throughline::ambient;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{oneshot, watch},
+};
+
+use crate::{
+    admin::{Readiness, State},
+    child::{Child, Command, Signal},
+    listen::Connections,
+};
+
+/// What ends a sidecar.
+#[derive(Debug)]
+pub enum Stop {
+    /// SIGTERM or SIGINT, or the end of the app that is started here.
+    Signals(Option<Command>),
+    /// Whoever holds the other end; dropped counts too.
+    Told(oneshot::Receiver<()>),
+}
+
+/// A group of listeners: what stops them, and the connections they have.
+pub(super) type Group = (watch::Sender<bool>, Vec<Arc<Connections>>);
+
+/// Waits for the end and brings it about: what pingora takes for its signal.
+pub(super) struct Drain {
+    pub(super) stop: Mutex<Option<Stop>>,
+    pub(super) readiness: Readiness,
+    pub(super) grace: Duration,
+    pub(super) callers: Group,
+    pub(super) calls: Group,
+    pub(super) admin: watch::Sender<bool>,
+    pub(super) outcome: Arc<Outcome>,
+}
+
+/// How it ended.
+#[derive(Debug, Default)]
+pub(super) struct Outcome(Mutex<Ended>);
+
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    pub(super) app_code: Option<u8>,
+    pub(super) error: Option<anyhow::Error>,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Outcome {
+    pub(super) fn take(&self) -> Ended {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, ended: Ended) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = ended;
+    }
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Drain {
+    async fn recv(&self) -> ShutdownSignal {
+        let stop = self
+            .stop
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let ended = self
+            .until_stopped(stop)
+            .await
+            .unwrap_or_else(|error| Ended {
+                error: Some(error),
+                ..Ended::default()
+            });
+        self.outcome.set(ended);
+        // Nothing runs any more that pingora would have to wait for.
+        ShutdownSignal::FastShutdown
+    }
+}
+
+impl Drain {
+    async fn until_stopped(&self, stop: Option<Stop>) -> anyhow::Result<Ended> {
+        let mut app = None;
+        match stop {
+            Some(Stop::Told(told)) => {
+                self.readiness.set(State::Ready);
+                let _ = told.await;
+            }
+            Some(Stop::Signals(command)) => {
+                let mut signals = Signals::new()?;
+                let mut child = command.map(|command| command.spawn()).transpose()?;
+                self.readiness.set(State::Ready);
+                match signals.next_or_end(child.as_mut()).await {
+                    Woken::Stop => {}
+                    Woken::AppEnded(code) => {
+                        // Nobody is left to ask; what the app last said may still be on its way.
+                        let mut ended = self.drain(None).await?;
+                        ended.app_code = Some(code);
+                        return Ok(ended);
+                    }
+                }
+                app = child;
+            }
+            None => {}
+        }
+        self.drain(app).await
+    }
+
+    async fn drain(&self, app: Option<Child>) -> anyhow::Result<Ended> {
+        let deadline = ambient::now() + self.grace;
+        let mut ended = Ended {
+            deadline: Some(deadline),
+            ..Ended::default()
+        };
+        self.readiness.set(State::Draining);
+        tracing::info!(grace = ?self.grace, "draining");
+        finish(&self.callers, deadline).await;
+        if let Some(mut app) = app {
+            app.signal(Signal::TERM);
+            let left = deadline.saturating_duration_since(ambient::now());
+            match tokio::time::timeout(left, app.wait()).await {
+                Ok(code) => ended.app_code = Some(exit_code(code)),
+                Err(_) => {
+                    tracing::warn!("the app did not stop within the grace period, and is killed");
+                    app.signal(Signal::KILL);
+                    ended.app_code = Some(exit_code(app.wait().await));
+                }
+            }
+        }
+        finish(&self.calls, deadline).await;
+        // Whoever reads the metrics reads them to the last.
+        self.admin.send_replace(true);
+        Ok(ended)
+    }
+}
+
+/// Stops a group of listeners and waits until their connections have ended.
+async fn finish((stop, connections): &Group, deadline: Instant) {
+    stop.send_replace(true);
+    for connections in connections {
+        let left = deadline.saturating_duration_since(ambient::now());
+        if tokio::time::timeout(left, connections.drained())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                open = connections.open(),
+                "connections are cut: the grace period is over"
+            );
+        }
+    }
+}
+
+/// An exit code as the system has it: eight bits.
+fn exit_code(code: i32) -> u8 {
+    u8::try_from(code & 0xff).unwrap_or(1)
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    quit: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+enum Woken {
+    Stop,
+    AppEnded(u8),
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next reason to stop. SIGHUP and SIGQUIT are the app's business, if there is one.
+    async fn next_or_end(&mut self, mut app: Option<&mut Child>) -> Woken {
+        loop {
+            let ended = async {
+                match &mut app {
+                    Some(app) => app.wait().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let forwarded = tokio::select! {
+                code = ended => return Woken::AppEnded(exit_code(code)),
+                _ = self.terminate.recv() => return Woken::Stop,
+                _ = self.interrupt.recv() => return Woken::Stop,
+                _ = self.quit.recv() => Signal::QUIT,
+                _ = self.hangup.recv() => Signal::HUP,
+            };
+            match &mut app {
+                Some(app) => app.signal(forwarded),
+                None => return Woken::Stop,
+            }
+        }
+    }
+}

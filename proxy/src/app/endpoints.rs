@@ -1,0 +1,112 @@
+//! Listeners as pingora runs them: a group with a runtime of its own.
+
+use std::{net::TcpListener, os::fd::IntoRawFd, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use pingora_core::{
+    listeners::ListenerConfig,
+    protocols::l4::stream::L4BufferSettings,
+    server::{ListenFds, ShutdownWatch},
+    services::{Service, listening},
+};
+use tokio::sync::watch;
+
+use super::{Connections, Listener, Stack};
+
+/// Several listeners that share threads.
+pub(super) struct Endpoints {
+    name: &'static str,
+    threads: usize,
+    listening: Vec<Listening>,
+    chores: Vec<(Duration, Box<dyn FnMut() + Send + Sync>)>,
+}
+
+/// One listener, on a socket that was bound before.
+struct Listening {
+    service: Box<dyn Service>,
+    socket: Option<(String, TcpListener)>,
+    drain: watch::Receiver<bool>,
+}
+
+impl Endpoints {
+    pub(super) fn new(name: &'static str, threads: usize) -> Self {
+        Self {
+            name,
+            threads,
+            listening: Vec::new(),
+            chores: Vec::new(),
+        }
+    }
+
+    /// Accepts on `socket` for `listener` until `drain` turns true.
+    pub(super) fn add<K: Stack>(
+        &mut self,
+        socket: TcpListener,
+        listener: Listener<K>,
+        drain: watch::Receiver<bool>,
+    ) -> std::io::Result<Arc<Connections>> {
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?.to_string();
+        let connections = listener.connections();
+        let mut service = listening::Service::new(address.clone(), listener);
+        // hyper has a read buffer of its own and hands over whole messages to write, so that another
+        // layer of buffers would only cost memory: 87 KiB for each idle connection.
+        let endpoint =
+            ListenerConfig::tcp(address.clone()).l4_buffer(L4BufferSettings::unbuffered());
+        service.add_listener(endpoint);
+        self.listening.push(Listening {
+            service: Box::new(service),
+            socket: Some((address, socket)),
+            drain,
+        });
+        Ok(connections)
+    }
+
+    /// Does `chore` every so often, for as long as the listeners run.
+    pub(super) fn every(&mut self, pause: Duration, chore: impl FnMut() + Send + Sync + 'static) {
+        self.chores.push((pause, Box::new(chore)));
+    }
+}
+
+#[async_trait]
+impl Service for Endpoints {
+    async fn start_service(
+        &mut self,
+        fds: Option<ListenFds>,
+        _: ShutdownWatch,
+        listeners_per_fd: usize,
+    ) {
+        for (pause, mut chore) in self.chores.drain(..) {
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(pause).await;
+                    chore();
+                }
+            });
+        }
+        let mut accepting = tokio::task::JoinSet::new();
+        for Listening {
+            mut service,
+            socket,
+            drain,
+        } in self.listening.drain(..)
+        {
+            // pingora takes a socket that it finds in this table instead of binding one.
+            if let (Some(fds), Some((address, socket))) = (&fds, socket) {
+                fds.lock().add(address, socket.into_raw_fd());
+            }
+            let fds = fds.clone();
+            accepting
+                .spawn(async move { service.start_service(fds, drain, listeners_per_fd).await });
+        }
+        accepting.join_all().await;
+    }
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(self.threads)
+    }
+}

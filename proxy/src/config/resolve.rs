@@ -1,0 +1,457 @@
+//! From the sources to the configuration: the one place where settings get their meaning.
+
+use super::{
+    Config, Error, Resolved, Sources, Tracing, env, file,
+    layer::{Entry, Layer, Layers},
+    name,
+    origin::{Source, Warning},
+    otel,
+    settings::{Settings, find},
+    together,
+    value::Exporter,
+};
+use crate::{export::otlp, listen, pipeline, pool};
+use throughline::propagation::Propagator;
+
+/// More threads than this are not worth their memory beside an app, unless somebody asks for them.
+const MOST_WORKERS: usize = 4;
+
+/// The configuration that these sources make.
+///
+/// # Errors
+///
+/// When a flag, a `THROUGHLINE_*` variable or a key of the file is unknown or has a value that it
+/// cannot have, or when settings contradict each other. The text is one sentence with the cure.
+pub fn resolve(sources: &Sources) -> Result<Resolved, Error> {
+    let (otel, mut warnings) = otel::parse(&sources.environment);
+    let layers = vec![
+        flags(sources),
+        env::parse(&sources.environment)?,
+        otel,
+        match &sources.file {
+            Some((name, text)) => file::parse(name, text)?,
+            None => Layer::new(),
+        },
+    ];
+    let mut layers = Layers::new(layers)?;
+    let settings = Settings::pick(&mut layers);
+    let config = compose(settings, sources, &mut layers, &mut warnings)?;
+    together::check(&config)?;
+    Ok(Resolved {
+        config,
+        origins: layers.origins,
+        warnings,
+    })
+}
+
+fn flags(sources: &Sources) -> Layer {
+    let known = sources.flags.iter().filter_map(|(key, text)| {
+        let setting = find(key)?;
+        let entry = Entry::new(text.clone(), Source::Flag(setting.flag()));
+        Some((setting.key, entry))
+    });
+    known.collect()
+}
+
+fn compose(
+    settings: Settings,
+    sources: &Sources,
+    layers: &mut Layers,
+    warnings: &mut Vec<Warning>,
+) -> Result<Config, Error> {
+    let name = service_name(&settings, sources, layers);
+    let inbound = match (&settings.app.0, settings.inbound.0) {
+        (None, Some(_)) if !layers.is_given("inbound") => {
+            let origin = layers.origin("inbound");
+            "off".clone_into(&mut origin.value);
+            origin.source = Source::Detected("the absence of an app".to_owned());
+            None
+        }
+        (None, Some(_)) => {
+            return Err(Error::Together(
+                "inbound is given, but not the app that it leads to; give --app PORT, the port that \
+                 the app listens on, or --inbound off"
+                    .to_owned(),
+            ));
+        }
+        (Some(_), inbound) => inbound,
+        (None, None) => None,
+    };
+    let workers = match settings.workers.0 {
+        Some(count) => usize::try_from(count).unwrap_or(MOST_WORKERS),
+        None => {
+            let count = sources.detected.parallelism.clamp(1, MOST_WORKERS);
+            let origin = layers.origin("workers");
+            origin.value = count.to_string();
+            origin.source = Source::Detected("the number of processors".to_owned());
+            count
+        }
+    };
+    Ok(Config {
+        name,
+        inbound,
+        outbound: settings.outbound.0,
+        admin: settings.admin.0,
+        app_protocol: settings.app_protocol,
+        listen: listen::Config {
+            header_timeout: settings.header_timeout.0,
+            idle_timeout: settings.idle_timeout.0,
+            max_header_bytes: settings.max_header_bytes.size(),
+            max_streams: settings.max_streams.0,
+        },
+        pool: pool::Config {
+            connect_timeout: settings.connect_timeout.0,
+            response_timeout: settings.response_timeout.0.map(|timeout| timeout.0),
+            idle_timeout: settings.upstream_idle_timeout.0,
+            max_connections: settings.max_connections.size(),
+            own_ports: Vec::new(),
+        },
+        no_proxy: settings.no_proxy.0.clone(),
+        shutdown_grace: settings.shutdown_grace.0,
+        workers,
+        log: settings.log.0.to_owned(),
+        tracing: tracing(&settings, layers, warnings)?,
+        app: settings.app.0,
+        routes: settings.routes.0,
+    })
+}
+
+/// The name, by falling certainty: as given, as an attribute, as the command or the app is called.
+fn service_name(settings: &Settings, sources: &Sources, layers: &mut Layers) -> String {
+    if !settings.name.0.is_empty() {
+        return settings.name.0.clone();
+    }
+    let attributes = layers.origin("resource_attributes").source.clone();
+    let attribute = settings.resource_attributes.value("service.name");
+    let (name, source) = match attribute.filter(|name| !name.is_empty()) {
+        Some(name) => (name.to_owned(), attributes),
+        None => name::detect(&sources.detected.command, settings.app.0.as_ref()),
+    };
+    let origin = layers.origin("name");
+    origin.value.clone_from(&name);
+    origin.source = source;
+    name
+}
+
+fn tracing(
+    settings: &Settings,
+    layers: &mut Layers,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<Tracing>, Error> {
+    let max_queue_size = settings.span_queue_size.size();
+    let max_export_batch_size = batch_size(settings, layers, warnings)?;
+    if !settings.tracing.0 {
+        return Ok(None);
+    }
+    let endpoint = &settings.otlp_endpoint;
+    let exports = match settings.exporter {
+        Exporter::Otlp => true,
+        Exporter::None => false,
+        Exporter::Auto => endpoint.0.is_some(),
+    };
+    let origin = layers.origin("exporter");
+    if settings.exporter == Exporter::Auto {
+        origin.value = if exports { "otlp" } else { "none" }.to_owned();
+        let from = if exports {
+            "otlp_endpoint"
+        } else {
+            "the absence of an otlp_endpoint"
+        };
+        origin.source = Source::Detected(from.to_owned());
+    }
+    let protocol = settings.otlp_protocol;
+    if exports {
+        layers.origin("otlp_endpoint").value = endpoint.url(protocol);
+    }
+    let mut resource = settings.resource_attributes.0.clone();
+    // The name has been decided, and there is only one.
+    resource.retain(|(key, _)| key != "service.name");
+    Ok(Some(Tracing {
+        propagator: Propagator::new(settings.propagators.0.iter().copied()),
+        sampler: settings.sampler.sampler,
+        request_id_headers: settings.request_id_headers.0.clone(),
+        resource,
+        otlp: exports.then(|| otlp::Config {
+            endpoint: endpoint.url(protocol),
+            protocol,
+            headers: settings.otlp_headers.0.clone(),
+            compression: settings.otlp_compression,
+            timeout: settings.otlp_timeout.0,
+            certificate: settings.otlp_certificate.0.clone(),
+        }),
+        pipeline: pipeline::Config {
+            max_queue_size,
+            max_export_batch_size,
+            schedule_delay: settings.span_batch_delay.0,
+            export_timeout: settings.span_export_timeout.0,
+            memory_spans: settings.memory_spans.size(),
+        },
+    }))
+}
+
+/// A batch is at most a whole queue. Where a default or `OTEL_*` says otherwise, it is made so.
+fn batch_size(
+    settings: &Settings,
+    layers: &mut Layers,
+    warnings: &mut Vec<Warning>,
+) -> Result<usize, Error> {
+    let (batch, queue) = (settings.span_batch_size, settings.span_queue_size);
+    if batch.0 <= queue.0 {
+        return Ok(batch.size());
+    }
+    let origin = layers.origin("span_batch_size");
+    match &origin.source {
+        Source::Environment(variable) if variable.starts_with("OTEL_") => {
+            warnings.push(Warning(format!(
+                "{variable}: {} is more than the queue holds; {} is used instead",
+                batch.0, queue.0
+            )));
+        }
+        Source::Default | Source::Detected(_) => {}
+        source => {
+            return Err(Error::Together(format!(
+                "span_batch_size is {} ({source}), but span_queue_size is only {}; make the batch \
+                 smaller or the queue larger",
+                batch.0, queue.0
+            )));
+        }
+    }
+    origin.value = queue.0.to_string();
+    origin.source = Source::Detected("span_queue_size".to_owned());
+    Ok(queue.size())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::Origin;
+
+    fn sources(flags: &[(&str, &str)], environment: &[(&str, &str)], file: &str) -> Sources {
+        let map = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter();
+            pairs.map(|&(k, v)| (k.to_owned(), v.to_owned())).collect()
+        };
+        Sources {
+            flags: map(flags),
+            environment: map(environment),
+            file: Some(("t.yaml".to_owned(), file.to_owned())),
+            ..Sources::default()
+        }
+    }
+
+    fn origin(resolved: &Resolved, key: &str) -> String {
+        let found = resolved.origins.iter().find(|origin| origin.key == key);
+        let Origin { value, source, .. } = found.expect(key);
+        format!("{value} ({source})")
+    }
+
+    fn error(sources: &Sources) -> String {
+        resolve(sources).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_what_the_documentation_says() {
+        let config = resolve(&Sources::default()).unwrap().config;
+        assert_eq!(config.name, "unknown_service:throughline");
+        assert_eq!((config.app, config.inbound), (None, None));
+        assert_eq!(config.outbound, Some("127.0.0.1:15001".parse().unwrap()));
+        assert_eq!(config.admin, Some("127.0.0.1:15000".parse().unwrap()));
+        assert_eq!(config.listen.header_timeout, Duration::from_secs(10));
+        assert_eq!(config.listen.max_header_bytes, 64 << 10);
+        assert_eq!(config.pool.response_timeout, None);
+        assert_eq!(config.shutdown_grace, Duration::from_secs(25));
+        assert_eq!(config.workers, 1);
+        let tracing = config.tracing.unwrap();
+        assert_eq!(tracing.propagator, Propagator::default());
+        assert_eq!(tracing.otlp, None, "nobody asked for a collector");
+        assert_eq!(tracing.pipeline.max_queue_size, 2048);
+
+        let with_app = resolve(&sources(&[("app", "3000")], &[], ""))
+            .unwrap()
+            .config;
+        assert_eq!(with_app.inbound, Some("0.0.0.0:15006".parse().unwrap()));
+        assert_eq!(with_app.app.unwrap().to_string(), "127.0.0.1:3000");
+    }
+
+    #[test]
+    fn the_stronger_source_wins_and_every_value_knows_its_own() {
+        let flags = [("name", "flag")];
+        let own = [("THROUGHLINE_NAME", "own")];
+        let otel = [("OTEL_SERVICE_NAME", "otel")];
+        let both = [own[0], otel[0]];
+        for (flags, environment, file, expected) in [
+            (&flags[..], &both[..], "name: file", "flag (flag --name)"),
+            (
+                &[],
+                &both,
+                "name: file",
+                "own (environment THROUGHLINE_NAME)",
+            ),
+            (
+                &[],
+                &otel,
+                "name: file",
+                "otel (environment OTEL_SERVICE_NAME)",
+            ),
+            (&[], &[], "\nname: file", "file (file t.yaml:2)"),
+            (
+                &[],
+                &[],
+                "app: orders:3000",
+                "orders (detected from the app's host name)",
+            ),
+            (&[], &[], "", "unknown_service:throughline (default)"),
+            (
+                &[],
+                &[],
+                "resource_attributes: {service.name: attribute}",
+                "attribute (file t.yaml:1)",
+            ),
+        ] {
+            let resolved = resolve(&sources(flags, environment, file)).unwrap();
+            assert_eq!(origin(&resolved, "name"), expected);
+        }
+    }
+
+    #[test]
+    fn every_setting_has_an_origin() {
+        let resolved = resolve(&Sources::default()).unwrap();
+        let keys: Vec<_> = resolved.origins.iter().map(|origin| origin.key).collect();
+        let table: Vec<_> = super::super::settings::TABLE
+            .iter()
+            .map(|s| s.key)
+            .collect();
+        assert_eq!(keys, table);
+    }
+
+    #[test]
+    fn mistakes_name_the_setting_as_its_source_spells_it() {
+        for (sources, expected) in [
+            (
+                sources(&[("header_timeout", "10")], &[], ""),
+                "--header-timeout is \"10\": a time needs a unit, as in 10ms, 10s or 10m",
+            ),
+            (
+                sources(&[], &[("THROUGHLINE_WORKERS", "0")], ""),
+                "THROUGHLINE_WORKERS is \"0\": a whole number from 1 to 256 is expected, or auto",
+            ),
+            (
+                sources(&[], &[], "app: 3000\nmax_header_bytes: 1KiB\n"),
+                "t.yaml:2:19: max_header_bytes is \"1KiB\": it must be from 8KiB to 16MiB",
+            ),
+            (
+                sources(
+                    &[("propagators", "xray")],
+                    &[],
+                    "propagators:\n- xray\n- b4\n",
+                ),
+                "t.yaml:3:3: propagators is \"xray,b4\": no header format is called \"b4\"; known \
+                 are tracecontext, baggage, xray",
+            ),
+            (
+                sources(&[("otlp_headers", "secret")], &[], ""),
+                "--otlp-headers is hidden: pairs are written key=value and separated by commas",
+            ),
+        ] {
+            assert_eq!(error(&sources), expected);
+        }
+    }
+
+    #[test]
+    fn otlp_is_exported_where_somebody_asked_for_it() {
+        for (environment, expected) in [
+            (&[][..], None),
+            (
+                &[("OTEL_TRACES_EXPORTER", "otlp")],
+                Some("http://localhost:4318/v1/traces"),
+            ),
+            (
+                &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:1")],
+                Some("http://c:1/v1/traces"),
+            ),
+            (
+                &[("THROUGHLINE_OTLP_ENDPOINT", "http://c:1")],
+                Some("http://c:1/v1/traces"),
+            ),
+            (
+                &[
+                    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:1/x"),
+                    ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+                ],
+                Some("http://c:1"),
+            ),
+            (
+                &[
+                    ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:1"),
+                    ("OTEL_TRACES_EXPORTER", "none"),
+                ],
+                None,
+            ),
+            (
+                &[
+                    ("OTEL_TRACES_EXPORTER", "otlp"),
+                    ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+                ],
+                Some("http://localhost:4317"),
+            ),
+        ] {
+            let resolved = resolve(&sources(&[], environment, "")).unwrap();
+            let otlp = resolved.config.tracing.unwrap().otlp;
+            assert_eq!(
+                otlp.map(|o| o.endpoint).as_deref(),
+                expected,
+                "{environment:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_disabled_sdk_leaves_a_plain_proxy() {
+        let resolved = resolve(&sources(&[], &[("OTEL_SDK_DISABLED", "true")], "")).unwrap();
+        assert_eq!(resolved.config.tracing, None);
+        assert_eq!(
+            origin(&resolved, "tracing"),
+            "off (environment OTEL_SDK_DISABLED)"
+        );
+    }
+
+    #[test]
+    fn a_batch_is_never_more_than_the_queue() {
+        let otel = [
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "200"),
+        ];
+        for (environment, warnings) in [(&otel[..], 1), (&otel[..1], 0)] {
+            let resolved = resolve(&sources(&[], environment, "")).unwrap();
+            assert_eq!(
+                resolved
+                    .config
+                    .tracing
+                    .unwrap()
+                    .pipeline
+                    .max_export_batch_size,
+                100
+            );
+            assert_eq!(resolved.warnings.len(), warnings);
+        }
+        let error = error(&sources(&[("span_batch_size", "200")], &otel[..1], ""));
+        assert!(error.contains("make the batch smaller"), "{error}");
+    }
+
+    #[test]
+    fn resource_attributes_leave_the_name_to_the_name() {
+        let environment = [("OTEL_RESOURCE_ATTRIBUTES", "service.name=x,team=a")];
+        let config = resolve(&sources(&[], &environment, "")).unwrap().config;
+        assert_eq!(config.name, "x");
+        let resource = config.tracing.unwrap().resource;
+        assert_eq!(resource, [("team".to_owned(), "a".to_owned())]);
+    }
+
+    #[test]
+    fn an_inbound_listener_needs_an_app() {
+        let error = error(&sources(&[("inbound", "0.0.0.0:80")], &[], ""));
+        assert!(error.contains("--app PORT"), "{error}");
+    }
+}

@@ -1,0 +1,325 @@
+//! The table of all settings: the one place where a setting is named, explained and given its type.
+//!
+//! A setting has one name in three spellings: `header_timeout` in the file, `--header-timeout` as a
+//! flag and `THROUGHLINE_HEADER_TIMEOUT` in the environment. Its doc comment here is its help text,
+//! its comment in the generated example and its line in the reference, so that none of them can be
+//! missing or out of date. A new setting is a new entry here and a use of it in `resolve`.
+
+use std::net::SocketAddr;
+
+use http::HeaderName;
+use throughline::propagation::Format;
+
+use super::{
+    layer::Layers,
+    value::{
+        App, Attributes, Bad, Bytes, Count, Endpoint, Exporter, FilePath, Headers, Hosts, Level,
+        List, NamedSampler, OrOff, Pause, Routes, Shape, Switch, Text, Timeout, Value, Workers,
+        Written,
+    },
+};
+use crate::{
+    export::otlp::{Compression, Protocol as OtlpProtocol},
+    pool,
+};
+
+/// What is known of a setting besides its type.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    /// Its name, as the file spells it.
+    pub(crate) key: &'static str,
+    /// The heading that it stands under.
+    pub(crate) group: &'static str,
+    /// What stands for its value in a help text.
+    pub(crate) placeholder: &'static str,
+    /// Its default, in the spelling of a flag; empty where it has none.
+    pub(crate) default: &'static str,
+    /// A value for the example, in the spelling of the file.
+    pub(crate) example: &'static str,
+    /// The variables of OpenTelemetry that say the same, the stronger first.
+    pub(crate) otel: &'static [&'static str],
+    /// Whether empty text in the environment is a value, and not the same as nothing.
+    pub(crate) empty_counts: bool,
+    /// What the file may hold.
+    pub(crate) shape: Shape,
+    /// Refuses a value that is none.
+    pub(crate) check: fn(&Written) -> Result<(), Bad>,
+    doc: &'static str,
+}
+
+impl Setting {
+    /// Its name as a flag, without the dashes in front.
+    pub(crate) fn flag(&self) -> String {
+        self.key.replace('_', "-")
+    }
+
+    /// Its name in the environment.
+    pub(crate) fn variable(&self) -> String {
+        format!("THROUGHLINE_{}", self.key.to_uppercase())
+    }
+
+    /// What it does, in one line of whole sentences.
+    pub(crate) fn doc(&self) -> String {
+        let lines: Vec<_> = self.doc.lines().map(str::trim).collect();
+        lines.join(" ").trim().to_owned()
+    }
+
+    /// Whether it can have several values, and its flag be repeated.
+    pub(crate) fn is_list(&self) -> bool {
+        self.shape != Shape::One
+    }
+
+    /// Whether its value is kept out of everything that is printed.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.key == "otlp_headers"
+    }
+}
+
+/// The setting of that name.
+pub(crate) fn find(key: &str) -> Option<&'static Setting> {
+    TABLE.iter().find(|setting| setting.key == key)
+}
+
+macro_rules! settings {
+    ($($group:literal { $(
+        $(#[doc = $doc:literal])+
+        $key:ident: $type:ty {
+            $placeholder:literal, default $default:literal, example $example:literal
+            $(, otel [$($otel:literal),+])? $(; $empty:ident)?
+        }
+    )+ })+) => {
+        /// Every setting, in the order in which it is shown.
+        pub(crate) static TABLE: &[Setting] = &[$($(Setting {
+            key: stringify!($key),
+            group: $group,
+            placeholder: $placeholder,
+            default: $default,
+            example: $example,
+            otel: &[$($($otel),+)?],
+            empty_counts: $(stringify!($empty).len() > 0 ||)? false,
+            shape: <$type as Value>::SHAPE,
+            check: |written| <$type as Value>::parse(written).map(drop),
+            doc: concat!($($doc, "\n"),+),
+        },)+)+];
+
+        /// The value of every setting.
+        #[derive(Debug)]
+        pub(crate) struct Settings {
+            $($($(#[doc = $doc])+ pub(crate) $key: $type,)+)+
+        }
+
+        impl Settings {
+            /// Picks each value from the strongest source that has it.
+            pub(crate) fn pick(layers: &mut Layers) -> Self {
+                Self {
+                    $($($key: layers.pick(stringify!($key), $default),)+)+
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    "The service" {
+        /// The name of the service. Without it the name is taken from the command that is started
+        /// or from the app's host name; the last resort is `unknown_service:throughline`.
+        name: Text { "NAME", default "", example "orders",
+            otel ["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"] }
+
+        /// Where the app listens: a port of this host, or a host and a port.
+        app: App { "ADDRESS", default "", example "127.0.0.1:3000" }
+
+        /// What the app is spoken to in: `http1`, `h2c`, or `auto` for what the caller speaks, as far
+        /// as the app turns out to understand it.
+        app_protocol: pool::Protocol { "PROTOCOL", default "auto", example "auto" }
+
+        /// What is said about the service on every span, as `key=value` pairs: text is
+        /// percent-decoded, a mapping in the file is not. `service.name` here is the name of the
+        /// service where no other is given.
+        resource_attributes: Attributes { "PAIRS", default "",
+            example "{ deployment.environment.name: staging }", otel ["OTEL_RESOURCE_ATTRIBUTES"] }
+    }
+    "Listeners" {
+        /// Where callers reach the app, or `off` for an app that only makes calls.
+        inbound: OrOff<SocketAddr> { "ADDRESS", default "0.0.0.0:15006", example "0.0.0.0:15006" }
+
+        /// Where the app's own calls go out: an HTTP proxy (`HTTP_PROXY`), or `off`. Whoever reaches
+        /// it can call anything that this host can, so that it belongs on a loopback address.
+        outbound: OrOff<SocketAddr> { "ADDRESS", default "127.0.0.1:15001", example "127.0.0.1:15001" }
+
+        /// Where health, metrics and recent traces are served, or `off`.
+        admin: OrOff<SocketAddr> { "ADDRESS", default "127.0.0.1:15000", example "127.0.0.1:15000" }
+
+        /// Fixed ways out, for an app that knows no proxy: what is said to LISTEN goes to UPSTREAM.
+        /// The flag can also be written `--route` and can be repeated; in the file it is a list of
+        /// `listen` and `upstream`.
+        routes: Routes { "LISTEN=UPSTREAM", default "",
+            example "[{ listen: 127.0.0.1:9001, upstream: stock:80 }]" }
+
+        /// What a command that is started with `run -- COMMAND` calls directly, and not through the
+        /// outbound proxy. It is added to the `NO_PROXY` that is there; the empty text empties it,
+        /// so that calls to this very host are traced too.
+        no_proxy: Hosts { "HOSTS",
+            default "169.254.169.254,169.254.170.2,localhost,127.0.0.1,::1",
+            example "[169.254.169.254, 169.254.170.2, localhost, 127.0.0.1, \"::1\"]"; empty_counts }
+    }
+    "Limits" {
+        /// How long a request's headers may take from their first byte, and a new connection until
+        /// then.
+        header_timeout: Timeout { "TIME", default "10s", example "10s" }
+
+        /// How long a caller's connection may be idle between requests.
+        idle_timeout: Timeout { "TIME", default "60s", example "60s" }
+
+        /// How long resolving, connecting and the TLS handshake may take together.
+        connect_timeout: Timeout { "TIME", default "5s", example "5s" }
+
+        /// How long an upstream may take until the first byte of its response, or `off` for ever.
+        response_timeout: OrOff<Timeout> { "TIME", default "off", example "off" }
+
+        /// How long an unused connection to an upstream is kept. It should be shorter than the
+        /// upstream's own idle timeout, so that no request meets a connection that is being closed.
+        upstream_idle_timeout: Timeout { "TIME", default "30s", example "30s" }
+
+        /// The most connections to one upstream; further requests wait.
+        max_connections: Count<1, 65535> { "COUNT", default "512", example "512" }
+
+        /// The most bytes that the headers of a request may have.
+        max_header_bytes: Bytes { "SIZE", default "64KiB", example "64KiB" }
+
+        /// The most requests that one HTTP/2 connection may have open.
+        max_streams: Count<1, 65535> { "COUNT", default "256", example "256" }
+    }
+    "The process" {
+        /// How long a shutdown may take, requests and spans together. The default fits the 30 seconds
+        /// of ECS and Kubernetes.
+        shutdown_grace: Pause { "TIME", default "25s", example "25s" }
+
+        /// How many threads carry requests; `auto` is one for each processor, but at most four.
+        workers: Workers { "COUNT", default "auto", example "2" }
+
+        /// How much is logged: off, error, warn, info, debug or trace.
+        log: Level { "LEVEL", default "info", example "info" }
+    }
+    "Tracing" {
+        /// Whether requests are traced; `off` leaves a plain proxy that passes every header on.
+        tracing: Switch { "on|off", default "on", example "on", otel ["OTEL_SDK_DISABLED"] }
+
+        /// The header formats that are read, the most trusted first, and written; `none` for none.
+        propagators: List<Format> { "NAMES", default "tracecontext,baggage,xray",
+            example "[tracecontext, baggage, xray]", otel ["OTEL_PROPAGATORS"] }
+
+        /// Which traces are recorded: `always_on`, `always_off` or `traceidratio=RATIO`, each also
+        /// with `parentbased_` in front, which keeps the caller's decision.
+        sampler: NamedSampler { "SAMPLER", default "parentbased_always_on",
+            example "parentbased_traceidratio=0.1",
+            otel ["OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"] }
+
+        /// Headers whose value is unique to a request and comes back in the calls that it causes;
+        /// `none` for none.
+        request_id_headers: List<HeaderName> { "HEADERS", default "x-request-id",
+            example "[x-request-id]" }
+
+        /// How many finished spans are kept in memory for the admin port; 0 for none.
+        memory_spans: Count<0, 1_000_000> { "COUNT", default "10000", example "10000" }
+    }
+    "Export" {
+        /// Where spans go: `otlp`, `none`, or `auto`, which is `otlp` where an endpoint is given and
+        /// else `none`: a sidecar that nobody gave a collector should not log for ever that it
+        /// cannot reach one.
+        exporter: Exporter { "EXPORTER", default "auto", example "otlp",
+            otel ["OTEL_TRACES_EXPORTER"] }
+
+        /// The URL of the collector. Without a path, spans go to its `/v1/traces`; a path, be it only
+        /// `/`, is used as it is. Where `otlp` is asked for without an endpoint, it is
+        /// `http://localhost:4318`, and `http://localhost:4317` for gRPC.
+        otlp_endpoint: Endpoint { "URL", default "", example "http://localhost:4318",
+            otel ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"] }
+
+        /// `http/protobuf` or `grpc`.
+        otlp_protocol: OtlpProtocol { "PROTOCOL", default "http/protobuf", example "http/protobuf",
+            otel ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"] }
+
+        /// Headers of every export request, as `name=value` pairs: text is percent-decoded, a mapping
+        /// in the file is not. Their values are never shown.
+        otlp_headers: Headers { "PAIRS", default "", example "{ api-key: secret }",
+            otel ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"] }
+
+        /// `gzip` or `none`.
+        otlp_compression: Compression { "COMPRESSION", default "none", example "gzip",
+            otel ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"] }
+
+        /// How long one export request may take.
+        otlp_timeout: Timeout { "TIME", default "10s", example "10s",
+            otel ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"] }
+
+        /// A file of PEM certificates that the collector's is trusted by, in place of the system's.
+        otlp_certificate: FilePath { "FILE", default "", example "/etc/ssl/certs/collector.pem",
+            otel ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"] }
+
+        /// How many spans may wait for export; what is more is dropped and counted.
+        span_queue_size: Count<1, 1_000_000> { "COUNT", default "2048", example "2048",
+            otel ["OTEL_BSP_MAX_QUEUE_SIZE"] }
+
+        /// The most spans in one export request.
+        span_batch_size: Count<1, 1_000_000> { "COUNT", default "512", example "512",
+            otel ["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"] }
+
+        /// How long a span waits at most until its batch is sent.
+        span_batch_delay: Timeout { "TIME", default "5s", example "5s",
+            otel ["OTEL_BSP_SCHEDULE_DELAY"] }
+
+        /// How long the export of a batch may take, with its retries.
+        span_export_timeout: Timeout { "TIME", default "30s", example "30s",
+            otel ["OTEL_BSP_EXPORT_TIMEOUT"] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_value_or_refused_in_one_line(text in any::<String>()) {
+            for setting in TABLE {
+                if let Err(bad) = (setting.check)(&Written::One(text.clone())) {
+                    prop_assert!(!bad.why.contains('\n'), "{}: {}", setting.key, bad.why);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_setting_is_explained_in_whole_sentences() {
+        for setting in TABLE {
+            let doc = setting.doc();
+            assert!(
+                doc.ends_with('.') && doc.len() > 15,
+                "{}: {doc:?}",
+                setting.key
+            );
+            assert!(!setting.example.is_empty(), "{}", setting.key);
+        }
+    }
+
+    #[test]
+    fn every_default_is_a_value() {
+        for setting in TABLE {
+            let written = Written::One(setting.default.to_owned());
+            assert_eq!((setting.check)(&written), Ok(()), "{}", setting.key);
+        }
+    }
+
+    #[test]
+    fn one_rule_spells_every_name() {
+        let setting = find("header_timeout").unwrap();
+        assert_eq!(setting.flag(), "header-timeout");
+        assert_eq!(setting.variable(), "THROUGHLINE_HEADER_TIMEOUT");
+        let mut keys: Vec<_> = TABLE.iter().map(|setting| setting.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), TABLE.len(), "no name is used twice");
+    }
+}
