@@ -128,6 +128,8 @@ fn server(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
     if let Some(client) = span.client {
         let client = Joined::<MAX_IP>::new(format_args!("{client}"));
         each(name::CLIENT_ADDRESS, Value::Str(client.as_str()));
+        // Whoever asks is the other end: forwarding headers are not believed.
+        each(name::NETWORK_PEER_ADDRESS, Value::Str(client.as_str()));
     }
     text(each, name::USER_AGENT_ORIGINAL, span.user_agent.as_str());
 }
@@ -364,6 +366,7 @@ mod tests {
                 ("url.scheme", "\"http\""),
                 ("url.path", "\"/users/17\""),
                 ("client.address", "\"2001:db8::7\""),
+                ("network.peer.address", "\"2001:db8::7\""),
                 ("user_agent.original", "\"curl/8\""),
                 ("http.response.status_code", "502"),
                 ("error.type", "\"connection_refused\""),

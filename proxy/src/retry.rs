@@ -4,8 +4,9 @@
 //! written to it. No status tells that from a crash, so the request is sent once more only if the
 //! pool hands it back, which it does for idempotent requests without a body that were not answered.
 
+use bytes::Bytes;
 use http::Request;
-use hyper::body::Incoming;
+use http_body::Body;
 
 use crate::pool::{Error, RequestBody};
 
@@ -13,11 +14,12 @@ use crate::pool::{Error, RequestBody};
 const MAX_RESENDS: u32 = 3;
 
 /// Calls `send` with the request and the number of resends before it, again while that is safe.
-pub(crate) async fn attempts<T, F>(
-    mut request: Request<RequestBody<Incoming>>,
-    mut send: impl FnMut(Request<RequestBody<Incoming>>, u32) -> F,
+pub(crate) async fn attempts<B, T, F>(
+    mut request: Request<RequestBody<B>>,
+    mut send: impl FnMut(Request<RequestBody<B>>, u32) -> F,
 ) -> Result<T, Error>
 where
+    B: Body<Data = Bytes>,
     F: Future<Output = Result<T, Error>>,
 {
     let mut resends = 0;

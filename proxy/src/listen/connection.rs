@@ -22,6 +22,9 @@ use crate::{hold::Holding, pipeline::Pipeline};
 #[derive(Debug)]
 pub struct Connection {
     peer: Option<SocketAddr>,
+    /// HTTP/2 sends frames that belong to no request, and its requests overlap: there the first byte
+    /// of one cannot be told apart.
+    is_http2: bool,
     state: Mutex<State>,
     pipeline: Option<Pipeline>,
 }
@@ -41,13 +44,15 @@ struct State {
 impl Connection {
     pub(super) fn new(
         peer: Option<SocketAddr>,
+        is_http2: bool,
         first_byte: Instant,
         pipeline: Option<Pipeline>,
     ) -> Self {
         Self {
             peer,
+            is_http2,
             state: Mutex::new(State {
-                first_byte: Some(first_byte),
+                first_byte: (!is_http2).then_some(first_byte),
                 busy: 0,
                 idle_since: first_byte,
                 draining: Vec::new(),
@@ -65,6 +70,9 @@ impl Connection {
     /// Bytes came. The first after an answer is the first of the next request; what comes while
     /// another is being answered cannot be told apart.
     pub(super) fn read(&self) {
+        if self.is_http2 {
+            return;
+        }
         let mut state = self.state();
         if state.busy == 0 && state.first_byte.is_none() {
             state.first_byte = Some(ambient::now());
@@ -242,7 +250,7 @@ mod tests {
     use super::*;
 
     fn connection() -> Arc<Connection> {
-        Arc::new(Connection::new(None, ambient::now(), None))
+        Arc::new(Connection::new(None, false, ambient::now(), None))
     }
 
     #[test]
@@ -256,6 +264,17 @@ mod tests {
         drop((busy, second));
         connection.read();
         assert!(connection.request(ambient::now()).0.is_some());
+    }
+
+    #[tokio::test]
+    async fn frames_of_an_idle_h2_connection_are_no_headers() {
+        let connection = Arc::new(Connection::new(None, true, ambient::now(), None));
+        connection.read();
+        let expired = connection
+            .watchdog(Duration::ZERO, Duration::from_millis(1))
+            .await;
+        assert_eq!(expired, Expired::Idle);
+        assert!(connection.request(ambient::now()).0.is_none());
     }
 
     #[tokio::test(start_paused = true)]

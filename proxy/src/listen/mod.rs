@@ -184,6 +184,7 @@ impl<K: Stack> Listener<K> {
 
         let connection = Arc::new(Connection::new(
             peer,
+            opening.is_http2,
             opening.first_byte,
             self.pipeline.clone(),
         ));

@@ -7,17 +7,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::Version;
 use throughline::{
-    semconv,
+    attributes::{self, Value},
     span::{Kind, Link, Span},
 };
 
 use super::wire::{Writer, header_len};
 use crate::export::Resource;
-
-/// The gRPC status of a call, as a number.
-pub const RPC_GRPC_STATUS_CODE: &str = "rpc.grpc.status_code";
 
 /// What the spans of every request are preceded by.
 #[derive(Clone, Debug)]
@@ -36,7 +32,7 @@ impl Preamble {
         };
         Writer(&mut preamble.resource).message(1, |w| {
             for (key, value) in resource.attributes() {
-                attribute(w, 1, [key, ""], Value::Text(value));
+                attribute(w, 1, key, Value::Str(value));
             }
         });
         Writer(&mut preamble.scope).message(1, |w| {
@@ -83,7 +79,7 @@ pub(super) fn span(span: &Span, out: &mut Vec<u8>) {
         let start = unix_nanos(span.started);
         w.fixed64(7, start);
         w.fixed64(8, start.saturating_add(nanos(span.duration())));
-        attributes(span, w);
+        attributes::of(span, |key, value| attribute(w, 9, key, value));
         for link in span.links() {
             w.message(13, |w| write_link(link, w));
         }
@@ -107,170 +103,23 @@ fn flags(w3c: u8, is_remote: bool) -> u32 {
 fn write_link(link: &Link, w: &mut Writer<'_>) {
     w.bytes(1, &link.trace_id.to_bytes());
     w.bytes(2, &link.span_id.to_bytes());
-    let confidence = Value::Double(widen(link.confidence));
-    attribute(w, 4, [semconv::PARENT_CONFIDENCE, ""], confidence);
+    attributes::of_link(link, |key, value| attribute(w, 4, key, value));
     // Candidates are requests that this very process has open.
     w.fixed32(6, flags(link.flags.to_byte(), false));
 }
 
-fn attributes(span: &Span, w: &mut Writer<'_>) {
-    let mut put = |key: &str, value: Value<'_>| attribute(w, 9, [key, ""], value);
-    match span.known_method() {
-        Some(method) => put(semconv::HTTP_REQUEST_METHOD, Value::Text(method)),
-        None => {
-            put(semconv::HTTP_REQUEST_METHOD, Value::Text("_OTHER"));
-            if !span.method.is_empty() {
-                let original = Value::Text(span.method.as_str());
-                put(semconv::HTTP_REQUEST_METHOD_ORIGINAL, original);
-            }
-        }
-    }
-    if let Some(status) = span.status {
-        let status = Value::Int(u64::from(status.as_u16()));
-        put(semconv::HTTP_RESPONSE_STATUS_CODE, status);
-    }
-    if let Some(error) = span.error_type() {
-        put(semconv::ERROR_TYPE, Value::Text(error.as_str()));
-    }
-    if let Some(code) = span.grpc_status {
-        put(RPC_GRPC_STATUS_CODE, Value::Int(u64::from(code)));
-    }
-    if let Some(version) = protocol_version(span.version) {
-        put(semconv::NETWORK_PROTOCOL_VERSION, Value::Text(version));
-    }
-    if !span.host.is_empty() {
-        // In an attribute, unlike in a URL, an IPv6 address stands without brackets.
-        let host = span.host.as_str().trim_matches(['[', ']']);
-        put(semconv::SERVER_ADDRESS, Value::Text(host));
-    }
-    match span.kind {
-        Kind::Server => server(span, &mut put),
-        Kind::Client => client(span, &mut put),
-    }
-    ours(span, &mut put);
-    for (phase, ns) in span.phases.iter() {
-        let key = [semconv::PHASE_PREFIX, phase.name()];
-        attribute(w, 9, key, Value::Int(ns));
-    }
-}
-
-fn server(span: &Span, put: &mut impl FnMut(&str, Value<'_>)) {
-    put(semconv::URL_SCHEME, Value::Text(span.scheme.as_str()));
-    if !span.path.is_empty() {
-        put(semconv::URL_PATH, Value::Text(span.path.as_str()));
-    }
-    if !span.route.is_empty() {
-        put(semconv::HTTP_ROUTE, Value::Text(span.route.as_str()));
-    }
-    if let Some(port) = span.port {
-        put(semconv::SERVER_PORT, Value::Int(u64::from(port)));
-    }
-    if let Some(client) = span.client {
-        // Whoever asked is the peer: the connection on the span is the one to the app.
-        let client = client.to_string();
-        put(semconv::CLIENT_ADDRESS, Value::Text(&client));
-        put(semconv::NETWORK_PEER_ADDRESS, Value::Text(&client));
-    }
-    if !span.user_agent.is_empty() {
-        let agent = Value::Text(span.user_agent.as_str());
-        put(semconv::USER_AGENT_ORIGINAL, agent);
-    }
-}
-
-fn client(span: &Span, put: &mut impl FnMut(&str, Value<'_>)) {
-    if !span.host.is_empty() {
-        let port = span.port.unwrap_or_else(|| span.scheme.default_port());
-        put(semconv::SERVER_PORT, Value::Int(u64::from(port)));
-        put(semconv::URL_FULL, Value::Text(&url(span)));
-    }
-    if let Some(peer) = span.peer() {
-        let address = peer.ip().to_string();
-        put(semconv::NETWORK_PEER_ADDRESS, Value::Text(&address));
-        let port = Value::Int(u64::from(peer.port()));
-        put(semconv::NETWORK_PEER_PORT, port);
-    }
-    if span.resend_count > 0 {
-        let count = Value::Int(u64::from(span.resend_count));
-        put(semconv::HTTP_REQUEST_RESEND_COUNT, count);
-    }
-}
-
-/// What no convention has a word for.
-fn ours(span: &Span, put: &mut impl FnMut(&str, Value<'_>)) {
-    if span.starts_at_headers {
-        put(semconv::START_PRECISION, Value::Text("headers"));
-    }
-    if let Some(failure) = span.failure {
-        let phase = Value::Text(failure.phase.name());
-        put(semconv::PHASE_INTERRUPTED, phase);
-        put(semconv::ENDED_BY, Value::Text(failure.ended_by.name()));
-    }
-    if let Some(used) = span.connection {
-        put(semconv::CONNECTION_REUSED, Value::Bool(used.reused));
-        put(semconv::CONNECTION_AGE, Value::Int(nanos(used.age)));
-        put(semconv::CONNECTION_ORDINAL, Value::Int(used.ordinal));
-    }
-    if let Some(parentage) = span.parentage {
-        let evidence = Value::Text(parentage.evidence.name());
-        put(semconv::PARENT_EVIDENCE, evidence);
-        let confidence = Value::Double(widen(parentage.confidence));
-        put(semconv::PARENT_CONFIDENCE, confidence);
-        let candidates = Value::Int(u64::from(parentage.candidates));
-        put(semconv::PARENT_CANDIDATES, candidates);
-    }
-    if let Some(source) = span.context_source {
-        put(semconv::CONTEXT_SOURCE, Value::Text(source.name()));
-    }
-    if span.context_invalid {
-        put(semconv::CONTEXT_INVALID, Value::Bool(true));
-    }
-}
-
-/// The address of a call without its query, which may hold secrets.
-fn url(span: &Span) -> String {
-    let (scheme, host, path) = (span.scheme.as_str(), span.host.as_str(), span.path.as_str());
-    match span.port {
-        Some(port) => format!("{scheme}://{host}:{port}{path}"),
-        None => format!("{scheme}://{host}{path}"),
-    }
-}
-
-fn protocol_version(version: Version) -> Option<&'static str> {
-    match version {
-        Version::HTTP_09 => Some("0.9"),
-        Version::HTTP_10 => Some("1.0"),
-        Version::HTTP_11 => Some("1.1"),
-        Version::HTTP_2 => Some("2"),
-        Version::HTTP_3 => Some("3"),
-        _ => None,
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Value<'v> {
-    Text(&'v str),
-    Bool(bool),
-    Int(u64),
-    Double(f64),
-}
-
-/// One `KeyValue`; the key comes in two parts, so that prefixed names need no allocation.
-fn attribute(w: &mut Writer<'_>, field: u32, key: [&str; 2], value: Value<'_>) {
+/// One `KeyValue`.
+fn attribute(w: &mut Writer<'_>, field: u32, key: &str, value: Value<'_>) {
     w.message(field, |w| {
-        w.joined(1, key);
+        w.bytes(1, key.as_bytes());
         w.message(2, |w| match value {
-            Value::Text(text) => w.bytes(1, text.as_bytes()),
+            Value::Str(text) => w.bytes(1, text.as_bytes()),
             Value::Bool(yes) => w.varint(2, u64::from(yes)),
-            // The type is signed, and what is counted here is far from its end.
-            Value::Int(number) => w.varint(3, number.min(i64::MAX as u64)),
-            Value::Double(number) => w.double(4, number),
+            // Nothing that is counted here is negative.
+            Value::Int(number) => w.varint(3, u64::try_from(number).unwrap_or(0)),
+            Value::Float(number) => w.double(4, number),
         });
     });
-}
-
-/// A confidence as a double that reads as it was written: 0.9, and not 0.8999999761581421.
-fn widen(confidence: f32) -> f64 {
-    (f64::from(confidence) * 1e6).round() / 1e6
 }
 
 fn unix_nanos(time: SystemTime) -> u64 {

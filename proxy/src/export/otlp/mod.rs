@@ -17,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-pub use encode::RPC_GRPC_STATUS_CODE;
 pub use send::Otlp;
 
 /// Where the collector is and how it is spoken to.

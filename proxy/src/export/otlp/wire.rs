@@ -45,14 +45,6 @@ impl Writer<'_> {
         self.0.extend_from_slice(value);
     }
 
-    /// A `string` in two parts.
-    pub(super) fn joined(&mut self, field: u32, [head, tail]: [&str; 2]) {
-        self.tag(field, LEN);
-        put_varint(self.0, (head.len() + tail.len()) as u64);
-        self.0.extend_from_slice(head.as_bytes());
-        self.0.extend_from_slice(tail.as_bytes());
-    }
-
     /// A nested message, which `write` writes the fields of.
     pub(super) fn message(&mut self, field: u32, write: impl FnOnce(&mut Writer<'_>)) {
         self.tag(field, LEN);

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
-use http::StatusCode;
+use http::{StatusCode, Version};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     common::v1::{KeyValue, any_value::Value as Any},
@@ -16,6 +16,7 @@ use throughline::{
     id::{SpanId, TraceId},
     phase::{ConnectionUse, Failure, Party, Phase, Phases, Recorder},
     propagation::Format,
+    semconv,
     span::{Evidence, Parentage, Scheme},
 };
 
