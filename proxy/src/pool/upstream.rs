@@ -103,10 +103,13 @@ where
             recorder.begin_attempt(ambient::now());
         }
         let result = self.attempt(request, recorder.as_ref()).await;
-        if let (Err(error), Some(recorder)) = (&result, &recorder) {
-            recorder.fail(error.ended_by(), error.error_type());
-        }
-        result
+        result.map_err(|error| match &recorder {
+            None => error,
+            Some(recorder) => {
+                recorder.fail(error.ended_by(), error.error_type());
+                error.in_phase(recorder.running())
+            }
+        })
     }
 
     async fn attempt(
