@@ -122,6 +122,8 @@ pub fn into_http2(request: &mut request::Parts, scheme: &Scheme, origin: &Author
         .or_else(|| request.uri.authority().cloned())
         .unwrap_or_else(|| origin.clone());
     request.headers.remove(HOST);
+    // It names fields of the hop, where the request was made ready for HTTP/1.1 before.
+    request.headers.remove(CONNECTION);
     let path = request.uri.path_and_query().cloned();
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(scheme.clone());
@@ -223,6 +225,8 @@ mod tests {
     fn an_http1_request_becomes_an_h2_request_under_the_name_it_asked_for() {
         let (mut parts, ()) = Request::get("/a?b")
             .header("host", "shop:81")
+            .header("te", "trailers")
+            .header("connection", "te")
             .body(())
             .unwrap()
             .into_parts();
@@ -232,6 +236,6 @@ mod tests {
             &Authority::from_static("127.0.0.1:3000"),
         );
         assert_eq!(parts.uri, "http://shop:81/a?b");
-        assert!(!parts.headers.contains_key(HOST));
+        assert_eq!(names(&parts.headers), ["te"]);
     }
 }

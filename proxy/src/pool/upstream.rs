@@ -171,14 +171,20 @@ where
                 Err(error) => error,
             };
             let mut error = error;
-            if let Some(unsent) = error.take_message() {
-                (parts, body) = unsent.into_parts();
-                continue;
-            }
             // The first byte of a SETTINGS frame; then it cannot have understood the request.
             let speaks_http2 = wire.lead() == Some(0);
             if speaks_http2 {
                 self.speech.refused_http1();
+            }
+            if let Some(unsent) = error.take_message() {
+                (parts, body) = unsent.into_parts();
+                if self.speech.choose(false, self.origin.is_tls()) == Spoken::Http2 {
+                    // It opened with SETTINGS before anything was written, and always would.
+                    drop(permit);
+                    let request = Request::from_parts(parts, body);
+                    return Box::pin(self.over_http2(request, recorder, false)).await;
+                }
+                continue;
             }
             let error = Error::exchange(&error.into_error());
             let unanswered = !wire.answered() || speaks_http2;

@@ -75,7 +75,8 @@ impl Wire {
     /// Whether the other side begins as an HTTP/2 server does, within `timeout`.
     pub(super) async fn heard_http2(&self, timeout: Duration) -> bool {
         let heard = async {
-            while self.lead().is_none() {
+            // Zero is "not a word yet". The end without a word ends the wait too.
+            while self.lead.load(Ordering::Acquire) == 0 {
                 self.heard.notified().await;
             }
         };
@@ -247,7 +248,9 @@ mod tests {
         assert!(!wire.heard_http2(timeout).await);
         let wire = Wire::default();
         wire.ended();
-        assert!(!wire.heard_http2(timeout).await, "closed without a word");
+        let heard = tokio::time::timeout(timeout, wire.heard_http2(Duration::MAX));
+        let heard = heard.await.expect("an end is not waited beyond");
+        assert!(!heard, "closed without a word");
         assert!(
             !Wire::default().heard_http2(Duration::from_millis(10)).await,
             "silent"
