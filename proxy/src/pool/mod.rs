@@ -1,8 +1,8 @@
 //! Upstream connections: resolve, dial, TLS, reuse; every step leaves a mark.
 //!
 //! An [`Upstream`] is one origin with its idle connections. A request takes the connection that was
-//! used last, or dials; while it is carried, the [`wire`] under the connection notes on the request's
-//! [`Recorder`] when its last byte went out and the first byte of the answer came in. The connection
+//! used last, or dials; while it is carried, the `wire` under the connection notes on the request's
+//! `Recorder` when its last byte went out and the first byte of the answer came in. The connection
 //! goes back when the answer has been read to its end.
 //!
 //! Two rules keep requests safe. A connection that turns out dead before any of the request was
