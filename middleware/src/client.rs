@@ -28,7 +28,7 @@ use crate::{
 /// Reports a CLIENT span for each call and injects its context into the call's headers.
 ///
 /// The parent is the [`Cause`] in the request's extensions, or else the request that is being
-/// handled ([`current::context`]); without either the call begins a trace of its own.
+/// handled ([`current::context`](crate::current::context)); without either the call begins a trace of its own.
 ///
 /// ```
 /// use http::Request;

@@ -7,7 +7,8 @@
 //! 3. No new call of the app; calls in flight are finished.
 //! 4. Then the threads end, and the spans are flushed by whoever waits for them.
 //!
-//! Everything together takes the grace period at most; what is not done by then is cut.
+//! Everything together takes the grace period at most; what is not done by then is cut. A second
+//! signal cuts it at once.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -95,33 +96,41 @@ impl ShutdownSignalWatch for Drain {
 
 impl Drain {
     async fn until_stopped(&self, stop: Option<Stop>) -> anyhow::Result<Ended> {
-        let mut app = None;
-        match stop {
+        let command = match stop {
+            Some(Stop::Signals(command)) => command,
             Some(Stop::Told(told)) => {
                 self.readiness.set(State::Ready);
                 let _ = told.await;
+                return Ok(self.drain(None).await);
             }
-            Some(Stop::Signals(command)) => {
-                let mut signals = Signals::new()?;
-                let mut child = command.map(|command| command.spawn()).transpose()?;
-                self.readiness.set(State::Ready);
-                match signals.next_or_end(child.as_mut()).await {
-                    Woken::Stop => {}
-                    Woken::AppEnded(code) => {
-                        // Nobody is left to ask; what the app last said may still be on its way.
-                        let mut ended = self.drain(None).await?;
-                        ended.app_code = Some(code);
-                        return Ok(ended);
-                    }
+            None => return Ok(self.drain(None).await),
+        };
+        let mut signals = Signals::new()?;
+        let mut app = command.map(|command| command.spawn()).transpose()?;
+        self.readiness.set(State::Ready);
+        let app_code = match signals.next_or_end(app.as_mut()).await {
+            Woken::Stop => None,
+            Woken::AppEnded(code) => {
+                // Nobody is left to ask; what the app last said may still be on its way.
+                app = None;
+                Some(code)
+            }
+        };
+        let mut ended = tokio::select! {
+            ended = self.drain(app) => ended,
+            () = signals.next_stop() => {
+                tracing::warn!("a second signal: everything is cut");
+                Ended {
+                    deadline: Some(ambient::now()),
+                    ..Ended::default()
                 }
-                app = child;
             }
-            None => {}
-        }
-        self.drain(app).await
+        };
+        ended.app_code = app_code.or(ended.app_code);
+        Ok(ended)
     }
 
-    async fn drain(&self, app: Option<Child>) -> anyhow::Result<Ended> {
+    async fn drain(&self, app: Option<Child>) -> Ended {
         let deadline = ambient::now() + self.grace;
         let mut ended = Ended {
             deadline: Some(deadline),
@@ -145,7 +154,7 @@ impl Drain {
         finish(&self.calls, deadline).await;
         // Whoever reads the metrics reads them to the last.
         self.admin.send_replace(true);
-        Ok(ended)
+        ended
     }
 }
 
@@ -191,6 +200,14 @@ impl Signals {
             quit: signal(SignalKind::quit())?,
             hangup: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// The next signal that asks to stop.
+    async fn next_stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 
     /// The next reason to stop. SIGHUP and SIGQUIT are the app's business, if there is one.

@@ -1,6 +1,6 @@
 //! The connections that come to us: pingora accepts them, hyper speaks HTTP on each.
 //!
-//! HTTP/1.1 and HTTP/2 in clear share a port: the first bytes tell them apart (see [`preface`]). A
+//! HTTP/1.1 and HTTP/2 in clear share a port: the first bytes tell them apart (see `preface`). A
 //! [`Connection`] under hyper sees the bytes, so that an exchange begins with the first byte of its
 //! request and ends when the socket has taken the last byte of its answer; and it knows how long a
 //! connection has been idle, or has been at its headers, so that one watchdog a connection enforces

@@ -13,7 +13,7 @@ use hyper::{body::Incoming, client::conn::http1};
 use throughline::{ambient, phase::Recorder};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Connection, Upstream, wire::Wire};
+use super::{Upstream, connection::Connection, wire::Wire};
 
 /// The body of a request to an upstream; it may be none at all.
 #[derive(Debug)]

@@ -9,6 +9,8 @@ use throughline::phase::{Party, Phase};
 #[derive(Debug)]
 pub struct Error {
     cause: Cause,
+    /// The phase as it was noted, where it was.
+    phase: Option<Phase>,
     detail: String,
     replay: Option<Box<request::Parts>>,
 }
@@ -112,6 +114,7 @@ impl Error {
     pub(crate) fn new(cause: Cause, detail: impl Into<String>) -> Self {
         Self {
             cause,
+            phase: None,
             detail: detail.into(),
             replay: None,
         }
@@ -137,6 +140,11 @@ impl Error {
 
     pub(super) fn connect(error: &io::Error) -> Self {
         Self::new(Cause::Connect, error.to_string())
+    }
+
+    pub(super) fn in_phase(mut self, phase: Phase) -> Self {
+        self.phase = Some(phase);
+        self
     }
 
     pub(super) fn with_replay(mut self, replay: Box<request::Parts>) -> Self {
@@ -171,7 +179,7 @@ impl Error {
     /// The phase that the request died in.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        self.cause.facts().2
+        self.phase.unwrap_or_else(|| self.cause.facts().2)
     }
 
     /// Who ended it.

@@ -1,0 +1,446 @@
+//! One origin: how a request gets a connection, and what becomes of it there.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, Version, request};
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use throughline::{ambient, phase::Recorder, server::Hop};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::rustls::ClientConfig;
+
+use super::{
+    Cause, Config, Error, Origin, Protocol, RequestBody, ResponseBody,
+    body::Returning,
+    connection::Connection,
+    dial::{self, Dialled},
+    protocol::{Speech, Spoken},
+    wire::{Watched, Wire},
+};
+use crate::headers;
+
+/// How often a dead connection is replaced before the request gives up.
+const MAX_REPLACED: usize = 8;
+
+/// One origin and the connections to it.
+#[derive(Debug)]
+pub struct Upstream<B = Incoming> {
+    origin: Origin,
+    config: Config,
+    tls: Arc<ClientConfig>,
+    speech: Speech,
+    idle: Mutex<Vec<Connection<http1::SendRequest<RequestBody<B>>>>>,
+    shared: Mutex<Option<Connection<http2::SendRequest<RequestBody<B>>>>>,
+    /// Held while an h2 connection is dialled, so that a burst dials once.
+    dialling: tokio::sync::Mutex<()>,
+    permits: Arc<Semaphore>,
+}
+
+impl<B> Upstream<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    pub(super) fn new(
+        origin: Origin,
+        config: Config,
+        tls: Arc<ClientConfig>,
+        protocol: Protocol,
+    ) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(config.max_connections)),
+            speech: Speech::new(protocol),
+            idle: Mutex::default(),
+            shared: Mutex::default(),
+            dialling: tokio::sync::Mutex::default(),
+            origin,
+            config,
+            tls,
+        }
+    }
+
+    /// Closes what has been idle for too long, and says whether anything is left.
+    pub(super) fn sweep(&self, now: Instant) -> bool {
+        let mut idle = self.idle();
+        idle.retain(|connection| {
+            !connection.sender.is_closed()
+                && now.saturating_duration_since(connection.idle_since) < self.config.idle_timeout
+        });
+        !idle.is_empty() || self.has_shared()
+    }
+
+    /// The origin.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Sends a request and waits for the response's headers. Step 4 of the way of a request.
+    ///
+    /// The request's [`Hop`], if it has one, is told of every step.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], which names the phase that the request died in, and hands it back if it may be sent
+    /// again.
+    pub async fn send(
+        self: &Arc<Self>,
+        mut request: Request<RequestBody<B>>,
+    ) -> Result<Response<ResponseBody<B>>, Error> {
+        let recorder = request
+            .extensions_mut()
+            .remove::<Hop>()
+            .and_then(|hop| hop.recorder);
+        if let Some(recorder) = &recorder {
+            recorder.begin_attempt(ambient::now());
+        }
+        let result = self.attempt(request, recorder.as_ref()).await;
+        result.map_err(|error| match &recorder {
+            None => error,
+            Some(recorder) => {
+                recorder.fail(error.ended_by(), error.error_type());
+                error.in_phase(recorder.running())
+            }
+        })
+    }
+
+    async fn attempt(
+        self: &Arc<Self>,
+        request: Request<RequestBody<B>>,
+        recorder: Option<&Recorder>,
+    ) -> Result<Response<ResponseBody<B>>, Error> {
+        let wants_http2 = request.version() == Version::HTTP_2;
+        match self.speech.choose(wants_http2, self.origin.is_tls()) {
+            Spoken::Http2 => self.over_http2(request, recorder, false).await,
+            Spoken::TryHttp2 => self.over_http2(request, recorder, true).await,
+            Spoken::Http1 => self.over_http1(request, recorder).await,
+            Spoken::Negotiate => {
+                // Over TLS the handshake tells, and then it is known.
+                if self.has_shared() {
+                    return self.over_http2(request, recorder, false).await;
+                }
+                self.over_http1(request, recorder).await
+            }
+        }
+    }
+
+    async fn over_http1(
+        self: &Arc<Self>,
+        request: Request<RequestBody<B>>,
+        recorder: Option<&Recorder>,
+    ) -> Result<Response<ResponseBody<B>>, Error> {
+        let permit = self.permit().await?;
+        let (mut parts, mut body) = request.into_parts();
+        headers::into_http1(&mut parts);
+        for _ in 0..MAX_REPLACED {
+            let mut connection = match self.checkout().await {
+                Some(connection) => connection,
+                None => match self.dial(recorder).await? {
+                    Opened::Http1(connection) => connection,
+                    Opened::Http2 => {
+                        drop(permit);
+                        let request = Request::from_parts(parts, body);
+                        return Box::pin(self.over_http2(request, recorder, false)).await;
+                    }
+                },
+            };
+            connection.take(recorder);
+            let reused = connection.used > 1;
+            let wire = connection.wire.clone();
+            let replay = Replay::of(&parts, &body, reused || self.speech.may_refuse_http1());
+            wire.begin(recorder.cloned(), body.is_end_stream());
+            body.over(&wire);
+            let request = Request::from_parts(parts, body);
+            let sent = connection.sender.try_send_request(request);
+            let error = match self.answer(sent).await? {
+                Ok(mut response) => {
+                    // Its framing was for this connection; the caller's is made anew.
+                    *response.version_mut() = Version::HTTP_11;
+                    self.speech.heard_http1();
+                    let returning = Returning::new(self.clone(), connection, permit);
+                    return Ok(response.map(|body| ResponseBody::http1(body, returning)));
+                }
+                Err(error) => error,
+            };
+            let mut error = error;
+            // The first byte of a SETTINGS frame; then it cannot have understood the request.
+            let speaks_http2 = wire.lead() == Some(0);
+            if speaks_http2 {
+                self.speech.refused_http1();
+            }
+            if let Some(unsent) = error.take_message() {
+                (parts, body) = unsent.into_parts();
+                if self.speech.choose(false, self.origin.is_tls()) == Spoken::Http2 {
+                    // It opened with SETTINGS before anything was written, and always would.
+                    drop(permit);
+                    let request = Request::from_parts(parts, body);
+                    return Box::pin(self.over_http2(request, recorder, false)).await;
+                }
+                continue;
+            }
+            let error = Error::exchange(&error.into_error());
+            let unanswered = !wire.answered() || speaks_http2;
+            return Err(match replay.filter(|_| unanswered) {
+                Some(replay) => error.with_replay(replay.0),
+                None => error,
+            });
+        }
+        Err(Error::new(
+            Cause::Closed,
+            "every connection was closed before it could be used",
+        ))
+    }
+
+    async fn over_http2(
+        self: &Arc<Self>,
+        request: Request<RequestBody<B>>,
+        recorder: Option<&Recorder>,
+        is_trial: bool,
+    ) -> Result<Response<ResponseBody<B>>, Error> {
+        let (mut parts, mut body) = request.into_parts();
+        // Only these may have to ask again in another protocol.
+        let mut asked = (is_trial || self.origin.is_tls()).then(|| parts.clone());
+        headers::into_http2(
+            &mut parts,
+            &self.origin.uri_scheme(),
+            &self.origin.authority(),
+        );
+        for _ in 0..MAX_REPLACED {
+            let sender = self.http2_sender(recorder, is_trial).await?;
+            let mut sender = match (sender, asked) {
+                (Some(sender), kept) => {
+                    asked = kept;
+                    sender
+                }
+                (None, Some(asked)) => {
+                    // It turned out to speak HTTP/1.1 alone.
+                    let request = Request::from_parts(asked, body);
+                    return Box::pin(self.over_http1(request, recorder)).await;
+                }
+                (None, None) => return Err(Error::new(Cause::Closed, "it closed at once")),
+            };
+            match recorder {
+                Some(recorder) if body.is_end_stream() => recorder.sent(ambient::now()),
+                Some(recorder) => body.noting(recorder),
+                None => {}
+            }
+            let request = Request::from_parts(parts, body);
+            let sent = async move { sender.try_send_request(request).await };
+            match self.answer(sent).await? {
+                Ok(mut response) => {
+                    *response.version_mut() = Version::HTTP_11;
+                    return Ok(response.map(ResponseBody::http2));
+                }
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => (parts, body) = unsent.into_parts(),
+                    None => return Err(Error::exchange(&error.into_error())),
+                },
+            }
+            // A connection that takes no more requests would be chosen again.
+            self.shared().take();
+        }
+        Err(Error::new(
+            Cause::Closed,
+            "every connection was closed before it could be used",
+        ))
+    }
+
+    /// The response's headers, within the time that the upstream has.
+    async fn answer<T, E>(
+        &self,
+        sent: impl Future<Output = Result<T, E>>,
+    ) -> Result<Result<T, E>, Error> {
+        match self.config.response_timeout {
+            None => Ok(sent.await),
+            Some(timeout) => tokio::time::timeout(timeout, sent).await.map_err(|_| {
+                Error::new(
+                    Cause::ResponseTimeout,
+                    format!("no response in {timeout:?}"),
+                )
+            }),
+        }
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let timeout = self.config.connect_timeout;
+        match tokio::time::timeout(timeout, self.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Error::new(
+                Cause::Queue,
+                format!(
+                    "{} requests were open for {timeout:?}",
+                    self.config.max_connections
+                ),
+            )),
+        }
+    }
+
+    /// The idle connection that was used last, if one is still good.
+    async fn checkout(&self) -> Option<Connection<http1::SendRequest<RequestBody<B>>>> {
+        loop {
+            // The guard must not live across the await below.
+            let popped = self.idle().pop();
+            let mut connection = popped?;
+            let idle = ambient::now().saturating_duration_since(connection.idle_since);
+            if connection.sender.is_closed() || idle >= self.config.idle_timeout {
+                continue;
+            }
+            // Usually ready; else its task is about to notice that the last answer is over.
+            if connection.sender.is_ready() || connection.sender.ready().await.is_ok() {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// The shared h2 connection, dialled if need be; `None` if the upstream does not speak it.
+    async fn http2_sender(
+        &self,
+        recorder: Option<&Recorder>,
+        is_trial: bool,
+    ) -> Result<Option<http2::SendRequest<RequestBody<B>>>, Error> {
+        if let Some(sender) = self.use_shared(recorder) {
+            return Ok(Some(sender));
+        }
+        let _dialling = self.dialling.lock().await;
+        if let Some(sender) = self.use_shared(recorder) {
+            return Ok(Some(sender));
+        }
+        let dialled = dial::dial(&self.origin, &self.config, &self.tls, recorder).await?;
+        if self.origin.is_tls() && !dialled.is_http2 {
+            self.keep_http1(dialled).await?;
+            return Ok(None);
+        }
+        let wire = self.open_http2(dialled).await?;
+        if is_trial && !wire.heard_http2(self.config.connect_timeout).await {
+            self.shared().take();
+            self.speech.refused_http2();
+            return Ok(None);
+        }
+        self.speech.heard_http2();
+        Ok(self.use_shared(recorder))
+    }
+
+    fn use_shared(
+        &self,
+        recorder: Option<&Recorder>,
+    ) -> Option<http2::SendRequest<RequestBody<B>>> {
+        let mut shared = self.shared();
+        let connection = shared.as_mut().filter(|c| !c.sender.is_closed())?;
+        connection.take(recorder);
+        Some(connection.sender.clone())
+    }
+
+    fn has_shared(&self) -> bool {
+        self.shared()
+            .as_ref()
+            .is_some_and(|connection| !connection.sender.is_closed())
+    }
+
+    async fn dial(&self, recorder: Option<&Recorder>) -> Result<Opened<B>, Error> {
+        let dialled = dial::dial(&self.origin, &self.config, &self.tls, recorder).await?;
+        if dialled.is_http2 {
+            self.open_http2(dialled).await?;
+            return Ok(Opened::Http2);
+        }
+        self.open_http1(dialled).await.map(Opened::Http1)
+    }
+
+    async fn open_http1(
+        &self,
+        dialled: Dialled,
+    ) -> Result<Connection<http1::SendRequest<RequestBody<B>>>, Error> {
+        let wire = Arc::new(Wire::default());
+        let io = TokioIo::new(Watched::new(dialled.transport, wire.clone()));
+        let (sender, connection) = http1::Builder::new()
+            .handshake(io)
+            .await
+            .map_err(|e| Error::exchange(&e))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an upstream connection ended");
+            }
+        });
+        Ok(Connection::new(sender, wire, dialled.peer))
+    }
+
+    async fn keep_http1(&self, dialled: Dialled) -> Result<(), Error> {
+        let connection = self.open_http1(dialled).await?;
+        self.idle().push(connection);
+        Ok(())
+    }
+
+    async fn open_http2(&self, dialled: Dialled) -> Result<Arc<Wire>, Error> {
+        let wire = Arc::new(Wire::default());
+        let io = TokioIo::new(Watched::new(dialled.transport, wire.clone()));
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .adaptive_window(true)
+            .handshake(io)
+            .await
+            .map_err(|e| Error::exchange(&e))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an upstream connection ended");
+            }
+        });
+        *self.shared() = Some(Connection::new(sender, wire.clone(), dialled.peer));
+        Ok(wire)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection<http1::SendRequest<RequestBody<B>>>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Option<Connection<http2::SendRequest<RequestBody<B>>>>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Opened<B> {
+    Http1(Connection<http1::SendRequest<RequestBody<B>>>),
+    /// It is the shared one now.
+    Http2,
+}
+
+/// What is needed to send a request once more.
+struct Replay(Box<request::Parts>);
+
+impl Replay {
+    fn of<B: Body<Data = Bytes> + Unpin>(
+        parts: &request::Parts,
+        body: &RequestBody<B>,
+        may_be_needed: bool,
+    ) -> Option<Self> {
+        let may = may_be_needed && parts.method.is_idempotent() && body.is_end_stream();
+        may.then(|| {
+            let (mut copy, ()) = Request::new(()).into_parts();
+            copy.method = parts.method.clone();
+            copy.uri = parts.uri.clone();
+            copy.headers = parts.headers.clone();
+            Self(Box::new(copy))
+        })
+    }
+}
+
+impl<B> Upstream<B> {
+    /// Takes a connection back after its answer was read to the end.
+    pub(super) fn give_back(&self, mut connection: Connection<http1::SendRequest<RequestBody<B>>>) {
+        if !connection.sender.is_closed() {
+            connection.idle_since = ambient::now();
+            self.idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(connection);
+        }
+    }
+}
