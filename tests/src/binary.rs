@@ -15,19 +15,19 @@ use std::{
 ///
 /// When it cannot be built.
 pub(crate) fn path() -> &'static Path {
-    static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
+    // A failure is kept too: it would not be another one the second time.
+    static PATH: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let path = PATH.get_or_init(|| {
         let binary = profile_directory().join("throughline");
         if is_stale(&binary) {
-            build();
+            build()?;
         }
-        assert!(
-            binary.is_file(),
-            "{} is not there after a build",
-            binary.display()
-        );
-        binary
-    })
+        Ok(binary)
+    });
+    match path {
+        Ok(path) => path,
+        Err(why) => panic!("the binary under test cannot be built:\n{why}"),
+    }
 }
 
 /// `target/debug` or its like: two above this very executable, which lies in its `deps`.
@@ -74,25 +74,24 @@ fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).ok()?.modified().ok()
 }
 
-fn build() {
+fn build() -> Result<(), String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let profile = profile_directory();
-    let profile = match profile.file_name().and_then(|name| name.to_str()) {
+    let directory = profile_directory();
+    let profile = match directory.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
-    let target = profile_directory().join("..");
     let built = Command::new(cargo)
         .args(["build", "--package", "throughline-proxy"])
         .args(["--bin", "throughline", "--profile", profile])
         .arg("--target-dir")
-        .arg(&target)
+        .arg(directory.join(".."))
         .current_dir(workspace())
         .output()
-        .expect("cargo can be started");
-    assert!(
-        built.status.success(),
-        "the binary under test cannot be built:\n{}",
-        String::from_utf8_lossy(&built.stderr)
-    );
+        .map_err(|error| format!("cargo cannot be started: {error}"))?;
+    if built.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&built.stderr).into_owned())
+    }
 }

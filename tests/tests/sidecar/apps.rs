@@ -1,3 +1,5 @@
+//! Two real apps, unmodified, call each other through two sidecars: the main job, end to end.
+
 use serde_json::Value;
 use throughline_tests::{Collector, Kind, Protocol, Setup, Sidecar, Span, apps, curl, free_port};
 

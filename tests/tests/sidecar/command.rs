@@ -1,3 +1,5 @@
+//! `run … -- COMMAND`: what the app is told, how it is signalled and how it ends.
+
 use rustix::process::Signal;
 use throughline_tests::{Setup, Sidecar, curl, until};
 

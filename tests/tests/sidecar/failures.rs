@@ -1,3 +1,5 @@
+//! An upstream that is down, deaf, silent or gone, and what the caller and the span are told.
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Request, Response};

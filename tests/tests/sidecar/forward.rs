@@ -1,3 +1,5 @@
+//! Whom a call reaches that goes out, and whom it does not.
+
 use http::{Method, Request};
 use throughline_tests::{Client, Collector, Kind, Protocol, Setup, curl, empty, raw};
 
@@ -202,7 +204,8 @@ async fn a_request_id_that_comes_back_names_the_parent_among_many() {
     assert_eq!(open.parent(), "", "a wrong parent is worse than none");
     let mut linked = open.links();
     let mut candidates: Vec<_> = servers.iter().map(|s| (s.trace_id(), s.id())).collect();
-    (linked.sort(), candidates.sort());
+    linked.sort();
+    candidates.sort();
     assert_eq!(linked, candidates);
     assert!(
         servers

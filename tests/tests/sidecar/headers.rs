@@ -1,3 +1,5 @@
+//! What a message loses at a hop, and what it keeps.
+
 use http::Request;
 use throughline_tests::{Client, Setup, Upstream, curl, empty, raw};
 use tokio::{
@@ -99,7 +101,7 @@ async fn the_app_gets_one_context_that_says_the_same_in_every_format() {
             &trace[8..]
         );
         assert_eq!(xrays[0], said, "given {given:?}");
-        assert_eq!(parts[3].ends_with(['1', '3']), true, "{parts:?}");
+        assert!(parts[3].ends_with(['1', '3']), "sampled: {parts:?}");
         if !given.is_empty() {
             assert_eq!(trace, trace_id, "given {given:?}");
             assert_ne!(span, "b7ad6b7169203331", "the app's parent is our span");

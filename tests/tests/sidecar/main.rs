@@ -1,27 +1,20 @@
 //! The sidecar as its users have it: the real binary between real clients and real servers.
 
-// Two real apps, unmodified, call each other through two sidecars: the main job, end to end.
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is tests, what they share included"
+)]
+
 mod apps;
-// What a faulty collector does to requests, to memory and to the account of spans: nothing, nothing,
-// and no gap.
 mod collector;
-// `run … -- COMMAND`: what the app is told, how it is signalled and how it ends.
 mod command;
-// Whom a call reaches that goes out, and whom it does not.
-mod forward;
-// An upstream that is down, deaf, silent or gone, and what the caller and the span are told.
 mod failures;
-// What a message loses at a hop, and what it keeps.
+mod forward;
 mod headers;
-// Connections that are kept: when they are used again, when not, and what the span says about it.
 mod reuse;
-// SIGTERM with requests in flight.
 mod shutdown;
-// Bodies that are larger than any buffer, and sides that stop reading.
 mod streaming;
-// How long a client may take.
 mod timeouts;
-// HTTP/1.1 and HTTP/2 on one port, before apps that speak either.
 mod versions;
 
 use http::{Request, request::Builder};

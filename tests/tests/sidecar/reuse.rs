@@ -1,3 +1,5 @@
+//! Connections that are kept: when they are used again, when not, and what the span says about it.
+
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},

@@ -1,3 +1,5 @@
+//! SIGTERM with requests in flight.
+
 use std::{
     pin::Pin,
     sync::{

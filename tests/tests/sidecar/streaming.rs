@@ -1,3 +1,5 @@
+//! Bodies that are larger than any buffer, and sides that stop reading.
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},

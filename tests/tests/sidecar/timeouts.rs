@@ -1,3 +1,5 @@
+//! How long a client may take.
+
 use throughline_tests::{Client, Setup};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
