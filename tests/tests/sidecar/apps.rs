@@ -1,7 +1,9 @@
 //! Two real apps, unmodified, call each other through two sidecars: the main job, end to end.
 
 use serde_json::Value;
-use throughline_tests::{Collector, Kind, Protocol, Setup, Sidecar, Span, apps, curl, free_port};
+use throughline_tests::{
+    Collector, Kind, Metrics, Protocol, Setup, Sidecar, Span, apps, curl, free_port,
+};
 
 /// The shop: orders (Flask under gunicorn) asks stock (Express) for an item, and stock asks orders for
 /// its price. Each has a sidecar, and each calls the other's through its own.
@@ -136,10 +138,10 @@ async fn two_apps_that_know_nothing_of_tracing_are_on_one_trace() {
         let metrics = sidecar.metrics().await;
         let sole = metrics.value("throughline_correlation_total{evidence=\"sole_candidate\"}");
         assert!((sole - 3.0).abs() < 0.5, "{metrics:?}");
-        assert!(
-            metrics.balances("otlp") && metrics.balances("memory"),
-            "{metrics:?}"
-        );
+        let is_settled = |m: &Metrics| m.balances("otlp") && m.balances("memory");
+        sidecar
+            .metrics_until("an account that adds up", is_settled)
+            .await;
     }
 }
 
