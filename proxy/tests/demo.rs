@@ -151,6 +151,7 @@ fn a_collector_that_is_away_is_in_the_ledger() {
         .collect();
     assert!(numbers[0] > 0);
     assert_eq!(numbers[1..], [0, numbers[0], 0], "{otlp}");
+    assert!(report.contains("  dropped because of: "), "{report}");
 }
 
 /// A demo that goes on, and what it has printed so far.

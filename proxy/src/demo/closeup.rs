@@ -6,10 +6,10 @@
 use throughline::phase::Phase;
 
 use super::{
+    bar::Part,
     hops::{Hop, nanos},
     paper::{Ink, Line, Look, paragraph},
     units,
-    waterfall::Part,
 };
 
 /// The hop of a tree that takes the longest without what its callee's own calls take.

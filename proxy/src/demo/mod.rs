@@ -5,6 +5,7 @@
 //! worked out from the spans alone; and then it is held against what the shop knows about itself, so
 //! that the demo fails where the picture is wrong.
 
+mod bar;
 mod closeup;
 mod hops;
 mod paper;
@@ -112,7 +113,7 @@ async fn demo(
 
     if *stop.borrow() {
         let closed = street.close().await?;
-        screen.print(&report::farewell(&closed.ledgers))?;
+        screen.print(&report::farewell(look, &closed.ledgers))?;
         balanced(&closed.ledgers)?;
         return Ok(ExitCode::from(INTERRUPTED));
     }
@@ -136,7 +137,7 @@ async fn demo(
     screen.print(&report::going_on(look, street.admins()))?;
     customers.stroll(&street, &mut stop).await;
     let closed = street.close().await?;
-    screen.print(&report::farewell(&closed.ledgers))?;
+    screen.print(&report::farewell(look, &closed.ledgers))?;
     balanced(&closed.ledgers)?;
     verdict(&claims)
 }

@@ -13,12 +13,12 @@ use throughline::{
 
 use super::{
     hops::{Seen, nanos},
-    paper::{Ink, Line, Look, paragraph_after},
+    paper::{Ink, Line, Look, paragraph, paragraph_after},
     shop::order_of,
     traffic::Counted,
     units::{self, count},
 };
-use crate::pipeline::Ledger;
+use crate::{export::Reason, pipeline::Ledger};
 
 /// The account of each service's spans.
 pub(super) type Ledgers = [(&'static str, Ledger)];
@@ -231,8 +231,8 @@ pub(super) fn proof(look: Look, claims: &[Claim]) -> Vec<Line> {
     lines
 }
 
-/// The first sum is by service, the last that of all; one line for each destination.
-pub(super) fn ledger(ledgers: &Ledgers) -> Vec<Line> {
+/// The account of each service and then of all, for each destination, and why what was dropped was.
+pub(super) fn ledger(look: Look, ledgers: &Ledgers) -> Vec<Line> {
     let mut lines = vec![
         Line::default()
             .ink(Ink::Strong, "The ledger")
@@ -279,6 +279,16 @@ pub(super) fn ledger(ledgers: &Ledgers) -> Vec<Line> {
         sums.iter()
             .map(|(destination, sum)| row(Ink::Strong, "all", destination, *sum)),
     );
+    let reasons = Reason::ALL.into_iter().filter_map(|reason| {
+        let accounts = ledgers.iter().flat_map(|(_, ledger)| &ledger.accounts);
+        let dropped: u64 = accounts.map(|account| account.dropped(reason)).sum();
+        (dropped > 0).then(|| format!("{reason} {dropped}"))
+    });
+    let reasons: Vec<String> = reasons.collect();
+    if !reasons.is_empty() {
+        let why = format!("dropped because of: {}", reasons.join(", "));
+        lines.extend(paragraph(look, 2, Ink::Bad, &why));
+    }
     lines
 }
 

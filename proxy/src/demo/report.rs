@@ -90,7 +90,7 @@ pub(super) fn report(look: Look, spans: &[Seen], ledgers: &Ledgers, claims: &[Cl
     }
     sections.push(whereabouts::whereabouts(look, &hops, &services));
     sections.push(parents::parents(look, spans));
-    sections.push(proof::ledger(ledgers));
+    sections.push(proof::ledger(look, ledgers));
     sections.push(proof::proof(look, claims));
     spaced(sections)
 }
@@ -121,8 +121,8 @@ pub(super) fn going_on(
 }
 
 /// The last word, after the sidecars were drained.
-pub(super) fn farewell(ledgers: &Ledgers) -> Vec<Line> {
-    spaced(vec![Vec::new(), proof::ledger(ledgers)])
+pub(super) fn farewell(look: Look, ledgers: &Ledgers) -> Vec<Line> {
+    spaced(vec![Vec::new(), proof::ledger(look, ledgers)])
 }
 
 /// Sections with an empty line after each.

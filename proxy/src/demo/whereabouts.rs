@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use throughline::phase::Phase;
 
 use super::{
+    bar::Part,
     hops::{Hop, Hops, nanos},
     paper::{Ink, Line, Look, paragraph},
     units::{self, count},
-    waterfall::Part,
 };
 
 /// What the requests of one service took in sum, in nanoseconds.
