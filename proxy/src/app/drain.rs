@@ -29,6 +29,9 @@ use crate::{
     listen::Connections,
 };
 
+/// The most that is waited for connections that are cut.
+const CUT: Duration = Duration::from_secs(1);
+
 /// What ends a sidecar.
 #[derive(Debug)]
 pub enum Stop {
@@ -120,6 +123,8 @@ impl Drain {
             ended = self.drain(app) => ended,
             () = signals.next_stop() => {
                 tracing::warn!("a second signal: everything is cut");
+                cut(&self.callers).await;
+                cut(&self.calls).await;
                 Ended {
                     deadline: Some(ambient::now()),
                     ..Ended::default()
@@ -159,7 +164,8 @@ impl Drain {
 }
 
 /// Stops a group of listeners and waits until their connections have ended.
-async fn finish((stop, connections): &Group, deadline: Instant) {
+async fn finish(group: &Group, deadline: Instant) {
+    let (stop, connections) = group;
     stop.send_replace(true);
     for connections in connections {
         let left = deadline.saturating_duration_since(ambient::now());
@@ -172,6 +178,16 @@ async fn finish((stop, connections): &Group, deadline: Instant) {
                 "connections are cut: the grace period is over"
             );
         }
+    }
+    cut(group).await;
+}
+
+/// Ends what is still open, so that the spans of it are there before the pipeline is closed.
+async fn cut((_, connections): &Group) {
+    for connections in connections {
+        connections.cut();
+        // It takes no longer than to drop what they hold.
+        let _ = tokio::time::timeout(CUT, connections.drained()).await;
     }
 }
 

@@ -16,6 +16,7 @@ use throughline::{
     ambient, context::TraceContext, exchange::Exchange, phase::Party, sink::Sink, span::Span,
 };
 
+use super::Counted;
 use crate::{hold::Holding, pipeline::Pipeline};
 
 /// One connection of a caller.
@@ -27,6 +28,8 @@ pub struct Connection {
     is_http2: bool,
     state: Mutex<State>,
     pipeline: Option<Pipeline>,
+    /// For the drain, which waits until nothing holds the connection any more.
+    _counted: Option<Counted>,
 }
 
 #[derive(Debug)]
@@ -47,6 +50,7 @@ impl Connection {
         is_http2: bool,
         first_byte: Instant,
         pipeline: Option<Pipeline>,
+        counted: Option<Counted>,
     ) -> Self {
         Self {
             peer,
@@ -58,6 +62,7 @@ impl Connection {
                 draining: Vec::new(),
             }),
             pipeline,
+            _counted: counted,
         }
     }
 
@@ -250,7 +255,7 @@ mod tests {
     use super::*;
 
     fn connection() -> Arc<Connection> {
-        Arc::new(Connection::new(None, false, ambient::now(), None))
+        Arc::new(Connection::new(None, false, ambient::now(), None, None))
     }
 
     #[test]
@@ -268,7 +273,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_of_an_idle_h2_connection_are_no_headers() {
-        let connection = Arc::new(Connection::new(None, true, ambient::now(), None));
+        let connection = Arc::new(Connection::new(None, true, ambient::now(), None, None));
         connection.read();
         let expired = connection
             .watchdog(Duration::ZERO, Duration::from_millis(1))

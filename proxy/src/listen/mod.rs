@@ -88,6 +88,7 @@ pub trait Stack: Send + Sync + 'static {
 pub struct Connections {
     open: AtomicUsize,
     none_left: Notify,
+    cut: watch::Sender<bool>,
 }
 
 impl Connections {
@@ -108,13 +109,26 @@ impl Connections {
         }
     }
 
+    /// Ends every connection now, whatever is asked on it. [`Connections::drained`] then tells when
+    /// all that was open has become spans.
+    pub fn cut(&self) {
+        self.cut.send_replace(true);
+    }
+
+    async fn until_cut(&self) {
+        // The sender is ours: it cannot be gone before us.
+        let _ = self.cut.subscribe().wait_for(|cut| *cut).await;
+    }
+
     fn enter(self: &Arc<Self>) -> Counted {
         self.open.fetch_add(1, Ordering::AcqRel);
         Counted(self.clone())
     }
 }
 
-/// One open connection.
+/// One open connection: it counts until the last of its requests is gone too, which h2 serves by
+/// tasks of their own.
+#[derive(Debug)]
 struct Counted(Arc<Connections>);
 
 impl Drop for Counted {
@@ -167,7 +181,7 @@ impl<K: Stack> Listener<K> {
     }
 
     /// Step 1 of the way of a request: serves all requests of one connection.
-    async fn serve(&self, mut stream: Stream) {
+    async fn serve(&self, mut stream: Stream, counted: Counted) {
         let peer = stream
             .get_socket_digest()
             .and_then(|digest| digest.peer_addr().and_then(|peer| peer.as_inet().copied()));
@@ -187,6 +201,7 @@ impl<K: Stack> Listener<K> {
             opening.is_http2,
             opening.first_byte,
             self.pipeline.clone(),
+            Some(counted),
         ));
         let service = Serve {
             service: self.stack.service(&connection),
@@ -275,8 +290,11 @@ fn report(result: Result<(), hyper::Error>, connection: &Connection) {
 #[async_trait]
 impl<K: Stack> ServerApp for Listener<K> {
     async fn process_new(self: &Arc<Self>, stream: Stream, _: &ShutdownWatch) -> Option<Stream> {
-        let _counted = self.connections.enter();
-        self.serve(stream).await;
+        let counted = self.connections.enter();
+        tokio::select! {
+            () = self.serve(stream, counted) => {}
+            () = self.connections.until_cut() => {}
+        }
         None
     }
 }

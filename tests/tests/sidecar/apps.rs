@@ -152,7 +152,11 @@ fn check_chain(chain: &[Span; 5]) {
         let both = format!("{}\n{}", parent.summary(), child.summary());
         assert_eq!(child.trace_id(), parent.trace_id(), "{both}");
         assert_eq!(child.parent(), parent.id(), "{both}");
-        assert!(child.duration() <= parent.duration(), "{both}");
+        // The last byte may reach the caller before the callee's socket says that it was taken.
+        let phases = child.phases();
+        let drain = phases.iter().find(|(name, _)| *name == "drain");
+        let until_drain = child.duration() - drain.map_or(0, |(_, nanos)| *nanos);
+        assert!(until_drain <= parent.duration(), "{both}");
     }
     for span in chain {
         assert_eq!(span.status(), Some(200), "{}", span.summary());
