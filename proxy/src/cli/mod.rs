@@ -70,7 +70,10 @@ impl From<crate::config::Error> for Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self::Runtime(error)
+        match error.downcast::<crate::config::Error>() {
+            Ok(error) => error.into(),
+            Err(error) => Self::Runtime(error),
+        }
     }
 }
 

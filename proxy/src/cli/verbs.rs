@@ -24,10 +24,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         Some(("run", matches)) => serve(matches),
         Some(("demo", matches)) => {
             log::start("warn");
-            demo::run(demo::Options {
+            Ok(demo::run(demo::Options {
                 once: matches.get_flag("once"),
-            })?;
-            Ok(ExitCode::SUCCESS)
+            })?)
         }
         Some(("check", matches)) => check(matches),
         Some(("config", matches)) => show(matches),
