@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::Response;
 use throughline_tests::{
-    Behaviour, Client, Collector, Kind, Metrics, Protocol, Setup, Sidecar, Upstream, text,
+    Behaviour, Client, Collector, Kind, Metrics, Protocol, Setup, Sidecar, Upstream, text, until,
 };
 use tokio::task::JoinSet;
 
@@ -139,11 +139,10 @@ async fn comes_back(sidecar: &Sidecar, collector: &Collector, created: usize) {
         span.check();
         assert_eq!(span.kind(), Kind::Server);
     }
-    assert!(
-        sidecar.log().contains("takes spans again"),
-        "{}",
-        sidecar.log()
-    );
+    until("the line that says so", async || {
+        sidecar.log().contains("takes spans again").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
