@@ -4,7 +4,10 @@
 use std::{
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -12,6 +15,7 @@ use std::{
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
+use pingora_core::protocols::SocketDigest;
 use throughline::{
     ambient, context::TraceContext, exchange::Exchange, phase::Party, sink::Sink, span::Span,
 };
@@ -27,7 +31,11 @@ pub struct Connection {
     /// of one cannot be told apart.
     is_http2: bool,
     state: Mutex<State>,
+    /// Whether `left_since` is set: looked at on every write.
+    is_leaving: AtomicBool,
     pipeline: Option<Pipeline>,
+    /// The socket, to be asked whether the caller is still there.
+    socket: Option<Arc<SocketDigest>>,
     /// For the drain, which waits until nothing holds the connection any more.
     _counted: Option<Counted>,
 }
@@ -40,28 +48,34 @@ struct State {
     busy: usize,
     /// When that became zero.
     idle_since: Instant,
+    /// Since when the caller is known to have said its last, with nothing written to it after.
+    left_since: Option<Instant>,
     /// Answers whose last byte the socket has yet to take.
     draining: Vec<Exchange>,
 }
 
 impl Connection {
     pub(super) fn new(
-        peer: Option<SocketAddr>,
+        socket: Option<Arc<SocketDigest>>,
         is_http2: bool,
         first_byte: Instant,
         pipeline: Option<Pipeline>,
         counted: Option<Counted>,
     ) -> Self {
+        let peer = socket.as_ref().and_then(|socket| socket.peer_addr());
         Self {
-            peer,
+            peer: peer.and_then(|peer| peer.as_inet().copied()),
             is_http2,
             state: Mutex::new(State {
                 first_byte: (!is_http2).then_some(first_byte),
                 busy: 0,
                 idle_since: first_byte,
+                left_since: None,
                 draining: Vec::new(),
             }),
+            is_leaving: AtomicBool::new(false),
             pipeline,
+            socket,
             _counted: counted,
         }
     }
@@ -90,6 +104,14 @@ impl Connection {
         state.busy += 1;
         let first_byte = state.first_byte.take().filter(|first| *first <= now);
         (first_byte, Busy(self.clone()))
+    }
+
+    /// Something was written, and taken: whoever has left is at least still getting an answer.
+    pub(super) fn wrote(&self) {
+        if self.is_leaving.load(Ordering::Relaxed) {
+            self.is_leaving.store(false, Ordering::Relaxed);
+            self.state().left_since = None;
+        }
     }
 
     /// Everything that was written has been taken by the socket.
@@ -128,8 +150,9 @@ impl Connection {
     pub(super) async fn watchdog(&self, headers: Duration, idle: Duration) -> Expired {
         loop {
             let now = ambient::now();
+            let has_left = self.has_left();
             let wait = {
-                let state = self.state();
+                let mut state = self.state();
                 match (state.busy, state.first_byte) {
                     (0, Some(first)) => match left(first, headers, now) {
                         Some(wait) => wait,
@@ -140,11 +163,32 @@ impl Connection {
                         Some(wait) => wait.min(headers),
                         None => return Expired::Idle,
                     },
+                    _ if has_left => {
+                        let since = *state.left_since.get_or_insert(now);
+                        self.is_leaving.store(true, Ordering::Relaxed);
+                        match left(since, idle, now) {
+                            Some(wait) => wait.min(headers),
+                            None => return Expired::Abandoned,
+                        }
+                    }
                     _ => headers.min(idle),
                 }
             };
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Whether the caller has closed its side, or all of the connection.
+    ///
+    /// One that has only said all that it had to say looks the same as one that is gone, and while it
+    /// waits for its answer nothing is read that would tell. So whoever has left still has its answer
+    /// made, for as long as a connection may be idle.
+    fn has_left(&self) -> bool {
+        /// As the kernel numbers them, in `net/tcp_states.h`.
+        const CLOSE: u8 = 7;
+        const CLOSE_WAIT: u8 = 8;
+        let info = self.socket.as_ref().and_then(|socket| socket.tcp_info());
+        info.is_some_and(|info| matches!(info.tcpi_state, CLOSE | CLOSE_WAIT))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -165,6 +209,8 @@ pub(super) enum Expired {
     Idle,
     /// A request's headers.
     Headers,
+    /// An answer, after the caller had left.
+    Abandoned,
 }
 
 /// A request that is being answered.

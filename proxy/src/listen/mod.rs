@@ -182,9 +182,7 @@ impl<K: Stack> Listener<K> {
 
     /// Step 1 of the way of a request: serves all requests of one connection.
     async fn serve(&self, mut stream: Stream, counted: Counted) {
-        let peer = stream
-            .get_socket_digest()
-            .and_then(|digest| digest.peer_addr().and_then(|peer| peer.as_inet().copied()));
+        let socket = stream.get_socket_digest();
         let header_timeout = self.config.header_timeout;
         let mut drain = self.drain.clone();
         let opening = tokio::select! {
@@ -197,7 +195,7 @@ impl<K: Stack> Listener<K> {
         };
 
         let connection = Arc::new(Connection::new(
-            peer,
+            socket,
             opening.is_http2,
             opening.first_byte,
             self.pipeline.clone(),
@@ -274,7 +272,7 @@ impl<K: Stack> Listener<K> {
                         is_leaving = true;
                         graceful(serving.as_mut());
                     }
-                    connection::Expired::Headers => return Ok(()),
+                    connection::Expired::Headers | connection::Expired::Abandoned => return Ok(()),
                 },
             }
         }

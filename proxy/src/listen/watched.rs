@@ -68,7 +68,10 @@ impl<T: AsyncWrite> AsyncWrite for Watched<T> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.project().transport.poll_write(cx, bytes)
+        let this = self.project();
+        let written = ready!(this.transport.poll_write(cx, bytes));
+        this.connection.wrote();
+        Poll::Ready(written)
     }
 
     fn poll_write_vectored(
@@ -76,7 +79,10 @@ impl<T: AsyncWrite> AsyncWrite for Watched<T> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.project().transport.poll_write_vectored(cx, bytes)
+        let this = self.project();
+        let written = ready!(this.transport.poll_write_vectored(cx, bytes));
+        this.connection.wrote();
+        Poll::Ready(written)
     }
 
     fn is_write_vectored(&self) -> bool {

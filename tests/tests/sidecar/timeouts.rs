@@ -1,6 +1,6 @@
 //! How long a client may take.
 
-use throughline_tests::{Client, Setup};
+use throughline_tests::{Client, Collector, Kind, Protocol, Setup};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -76,4 +76,43 @@ async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
             .await;
         assert_eq!(answer.status, 200);
     }
+}
+
+#[tokio::test]
+async fn a_caller_that_has_said_all_gets_its_answer() {
+    let app = throughline_tests::Upstream::http1(|_| async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        http::Response::new(throughline_tests::text("late"))
+    })
+    .await;
+    let sidecar = Setup::beside(app.address()).start().await;
+    let mut stream = TcpStream::connect(sidecar.inbound()).await.unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nhost: shop\r\n\r\n")
+        .await
+        .unwrap();
+    stream.shutdown().await.unwrap();
+    let answer = rest(&mut stream).await;
+    assert!(answer.ends_with("late"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_caller_that_is_gone_is_not_waited_for_without_end() {
+    let app = throughline_tests::Upstream::http1(|_| std::future::pending()).await;
+    let collector = Collector::start().await;
+    let sidecar = Setup::beside(app.address())
+        .exporting(&collector, Protocol::Grpc)
+        .variable("THROUGHLINE_IDLE_TIMEOUT", "300ms")
+        .variable("THROUGHLINE_HEADER_TIMEOUT", "300ms")
+        .start()
+        .await;
+    let mut stream = TcpStream::connect(sidecar.inbound()).await.unwrap();
+    stream
+        .write_all(b"GET /never HTTP/1.1\r\nhost: shop\r\n\r\n")
+        .await
+        .unwrap();
+    drop(stream);
+    let span = collector.span(Kind::Server, "/never").await;
+    assert_eq!(span.text("throughline.ended_by"), "client");
+    assert_eq!(span.text("throughline.phase.interrupted"), "wait");
 }
