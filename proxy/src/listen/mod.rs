@@ -62,6 +62,9 @@ impl Default for Config {
     }
 }
 
+/// How long a drain waits for the first request of a connection that was accepted before it.
+const LINGER: Duration = Duration::from_millis(250);
+
 /// Makes the service for one connection.
 pub trait Stack: Send + Sync + 'static {
     /// The body of its answers.
@@ -185,10 +188,17 @@ impl<K: Stack> Listener<K> {
         let socket = stream.get_socket_digest();
         let header_timeout = self.config.header_timeout;
         let mut drain = self.drain.clone();
-        let opening = tokio::select! {
-            opening = tokio::time::timeout(header_timeout, preface::read(&mut stream)) => opening,
-            // Nothing was asked yet, so nothing is owed.
-            _ = drain.wait_for(|draining| *draining) => return,
+        let opening = {
+            let mut reading = std::pin::pin!(preface::read(&mut stream));
+            let draining = async {
+                let _ = drain.wait_for(|draining| *draining).await;
+            };
+            tokio::select! {
+                biased;
+                opening = tokio::time::timeout(header_timeout, reading.as_mut()) => opening,
+                // Nothing was asked yet that we know of; but it may be on its way.
+                () = draining => tokio::time::timeout(LINGER, reading).await,
+            }
         };
         let Ok(Ok(Some(opening))) = opening else {
             return;
