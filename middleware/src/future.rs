@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use crate::{
     ambient,
     body::{Traced, TracedBody},
-    phase::Party,
+    phase::{Party, Phase},
     sink::Sink,
 };
 
@@ -65,7 +65,10 @@ where
             Ok(response) => {
                 let exchange = traced.as_mut().and_then(|traced| traced.exchange.as_mut());
                 if let Some(exchange) = exchange {
-                    exchange.recorder().responded(ambient::now());
+                    // Usually the pool has noted it, and the clock need not be read.
+                    if exchange.recorder().running() < Phase::Transfer {
+                        exchange.recorder().responded(ambient::now());
+                    }
                     exchange.responded(response.status(), response.headers());
                 }
                 let bodiless = *this.to_head

@@ -14,36 +14,56 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme},
 };
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// The fields of one connection, the most frequent first.
+static HOP_BY_HOP: [HeaderName; 6] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    TRANSFER_ENCODING,
+    TE,
+    UPGRADE,
+    HeaderName::from_static("proxy-connection"),
+];
 
 /// Removes the fields of a message that belong to the connection that it came over.
 ///
 /// `Trailer` stays: it announces what follows the body, and that is kept.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            // A caller must not be able to take away what the next hop relies on.
-            .filter(|name| name != HOST && name != http::header::CONTENT_LENGTH)
-            .collect();
-        for name in named {
-            // `TE` is named here whenever it is sent; it is dealt with below.
-            if name != TE {
-                headers.remove(name);
-            }
+    // On the way of every message, which has one or two of these at most: a look at the names that
+    // are there is cheaper than a search for each that might be.
+    let mut found = [false; HOP_BY_HOP.len()];
+    for name in headers.keys() {
+        if let Some(index) = HOP_BY_HOP.iter().position(|hop| hop == name) {
+            found[index] = true;
         }
-        headers.remove(CONNECTION);
     }
-    headers.remove(KEEP_ALIVE);
-    headers.remove(PROXY_CONNECTION);
-    headers.remove(TRANSFER_ENCODING);
-    headers.remove(UPGRADE);
-    keep_only_trailers_of_te(headers);
+    for (name, _) in HOP_BY_HOP.iter().zip(found).filter(|(_, found)| *found) {
+        if name == TE {
+            keep_only_trailers_of_te(headers);
+            continue;
+        }
+        if name == CONNECTION {
+            remove_what_connection_names(headers);
+        }
+        headers.remove(name);
+    }
+}
+
+fn remove_what_connection_names(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        // The one is removed anyway. The other is named whenever it is sent, and has its own rule.
+        .filter(|name| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("te"))
+        .filter_map(|name| name.parse().ok())
+        // A caller must not be able to take away what the next hop relies on.
+        .filter(|name| name != HOST && name != http::header::CONTENT_LENGTH)
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
 }
 
 /// Removes what was said to us as a proxy, besides what belongs to the connection.
@@ -64,9 +84,6 @@ pub fn host_of_target(request: &mut request::Parts) {
 
 /// Whoever accepts trailers from us is to get them; other transfer codings end here.
 fn keep_only_trailers_of_te(headers: &mut HeaderMap) {
-    if !headers.contains_key(TE) {
-        return;
-    }
     let trailers = headers
         .get_all(TE)
         .iter()

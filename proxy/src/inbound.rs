@@ -50,14 +50,17 @@ pub struct Tracing {
 #[derive(Clone, Debug)]
 pub struct Inbound {
     app: Arc<Upstream>,
-    tracing: Option<Tracing>,
+    tracing: Option<Arc<Tracing>>,
 }
 
 impl Inbound {
     /// Requests go to `app`; without `tracing` that is all that happens to them.
     #[must_use]
     pub fn new(app: Arc<Upstream>, tracing: Option<Tracing>) -> Self {
-        Self { app, tracing }
+        Self {
+            app,
+            tracing: tracing.map(Arc::new),
+        }
     }
 }
 
@@ -144,7 +147,8 @@ type ToAppFuture = Pin<Box<dyn Future<Output = Result<Response<ToAppBody>, Infal
 #[derive(Clone, Debug)]
 pub struct ToApp {
     app: Arc<Upstream>,
-    tracing: Option<Tracing>,
+    /// Shared, because a service is cloned for each request.
+    tracing: Option<Arc<Tracing>>,
 }
 
 impl Service<Request<Incoming>> for ToApp {

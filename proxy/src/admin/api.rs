@@ -245,8 +245,6 @@ fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::{Value, json};
     use throughline::{
         ambient,
@@ -288,7 +286,7 @@ mod tests {
         let recorder = Recorder::new(start, Phase::Send);
         recorder.enter(Phase::Wait, start + Duration::from_nanos(7));
         span.phases = recorder.phases(start + Duration::from_nanos(107));
-        memory.push(Arc::new(span));
+        memory.push(Box::new(span));
         memory
     }
 

@@ -11,12 +11,16 @@ use std::{
 
 use throughline::{id::TraceId, span::Span, text::Inline};
 
+/// Spans as requests made them. Whoever asks for some gets copies, which is rare; to keep them ready
+/// to be shared would cost a copy of each.
+type Ring = VecDeque<Box<Span>>;
+
 /// A handle on the ring.
 #[derive(Clone, Debug)]
 pub struct Memory {
     service: Arc<str>,
     capacity: usize,
-    ring: Arc<Mutex<VecDeque<Arc<Span>>>>,
+    ring: Arc<Mutex<Ring>>,
 }
 
 /// What one line of a list says about a trace.
@@ -64,7 +68,7 @@ impl Memory {
     }
 
     /// Keeps `span`; the oldest makes room for it.
-    pub fn push(&self, span: Arc<Span>) {
+    pub fn push(&self, span: Box<Span>) {
         if self.capacity == 0 {
             return;
         }
@@ -80,14 +84,16 @@ impl Memory {
     /// Every span that is here, in the order in which they ended.
     #[must_use]
     pub fn spans(&self) -> Vec<Arc<Span>> {
-        self.ring().iter().cloned().collect()
+        self.ring().iter().cloned().map(Arc::from).collect()
     }
 
     /// The spans of one trace, by start; none if it is not here.
     #[must_use]
     pub fn trace(&self, id: TraceId) -> Vec<Arc<Span>> {
-        let mut spans = self.spans();
-        spans.retain(|span| span.trace_id == id);
+        let ring = self.ring();
+        let of_it = ring.iter().filter(|span| span.trace_id == id);
+        let mut spans: Vec<Arc<Span>> = of_it.cloned().map(Arc::from).collect();
+        drop(ring);
         spans.sort_by_key(|span| span.started);
         spans
     }
@@ -96,8 +102,9 @@ impl Memory {
     #[must_use]
     pub fn recent(&self, limit: usize) -> Vec<Summary> {
         let mut order: Vec<TraceId> = Vec::new();
-        let mut traces: HashMap<TraceId, Vec<Arc<Span>>> = HashMap::new();
-        for span in self.spans().into_iter().rev() {
+        let mut traces: HashMap<TraceId, Vec<&Span>> = HashMap::new();
+        let ring = self.ring();
+        for span in ring.iter().rev() {
             let spans = traces.entry(span.trace_id).or_default();
             if spans.is_empty() {
                 order.push(span.trace_id);
@@ -111,7 +118,7 @@ impl Memory {
             .collect()
     }
 
-    fn summarize(&self, spans: &[Arc<Span>]) -> Option<Summary> {
+    fn summarize(&self, spans: &[&Span]) -> Option<Summary> {
         // At the same moment, a span without a parent is the root.
         let first = spans
             .iter()
@@ -129,7 +136,7 @@ impl Memory {
         })
     }
 
-    fn ring(&self) -> MutexGuard<'_, VecDeque<Arc<Span>>> {
+    fn ring(&self) -> MutexGuard<'_, Ring> {
         // No request waits here: spans are put in by the pipeline's own thread. Whoever panicked
         // while holding the lock left whole spans behind.
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
@@ -163,7 +170,7 @@ mod tests {
     fn the_oldest_span_makes_room() {
         let memory = Memory::new("orders", 3);
         for id in 1..=5 {
-            memory.push(Arc::new(span(1, id, id)));
+            memory.push(Box::new(span(1, id, id)));
         }
         let ids: Vec<_> = memory.spans().iter().map(|span| span.span_id).collect();
         assert_eq!(ids, [3, 4, 5].map(SpanId::from_random));
@@ -173,7 +180,7 @@ mod tests {
     #[test]
     fn a_ring_of_none_keeps_none() {
         let memory = Memory::new("orders", 0);
-        memory.push(Arc::new(span(1, 1, 1)));
+        memory.push(Box::new(span(1, 1, 1)));
         assert!(memory.spans().is_empty());
     }
 
@@ -186,9 +193,9 @@ mod tests {
         call.status = Some(StatusCode::NOT_FOUND);
         let mut root = span(1, 1, 20);
         root.route = "/cart".into();
-        memory.push(Arc::new(call));
-        memory.push(Arc::new(root));
-        memory.push(Arc::new(span(2, 3, 5)));
+        memory.push(Box::new(call));
+        memory.push(Box::new(root));
+        memory.push(Box::new(span(2, 3, 5)));
 
         let recent = memory.recent(10);
         assert_eq!(recent.len(), 2);
@@ -207,9 +214,9 @@ mod tests {
     #[test]
     fn one_trace_is_found_by_its_id_in_order() {
         let memory = Memory::new("orders", 10);
-        memory.push(Arc::new(span(1, 2, 20)));
-        memory.push(Arc::new(span(1, 1, 10)));
-        memory.push(Arc::new(span(2, 3, 5)));
+        memory.push(Box::new(span(1, 2, 20)));
+        memory.push(Box::new(span(1, 1, 10)));
+        memory.push(Box::new(span(2, 3, 5)));
         let trace = memory.trace(TraceId::epoch_prefixed(1, 1));
         let ids: Vec<_> = trace.iter().map(|span| span.span_id).collect();
         assert_eq!(ids, [1, 2].map(SpanId::from_random));

@@ -26,6 +26,8 @@ pub(super) struct Lane {
     timeout: Duration,
     waiting: VecDeque<Batch>,
     waiting_spans: usize,
+    /// How many bytes the last batch had: room for the next, which will be like it.
+    usual_bytes: usize,
     under_way: Option<(usize, JoinHandle<Result<Accepted, Failure>>)>,
     /// Whether the last batch was lost: said once, and once more when it is over.
     failing: bool,
@@ -55,6 +57,7 @@ impl Lane {
             timeout: config.export_timeout,
             waiting: VecDeque::new(),
             waiting_spans: 0,
+            usual_bytes: 0,
             under_way: None,
             failing: false,
         }
@@ -70,7 +73,7 @@ impl Lane {
             Some(batch) if batch.spans < self.max_batch => batch,
             _ => {
                 self.waiting.push_back(Batch {
-                    bytes: Vec::new(),
+                    bytes: Vec::with_capacity(self.usual_bytes),
                     spans: 0,
                     oldest: now,
                 });
@@ -126,6 +129,7 @@ impl Lane {
             return;
         };
         self.waiting_spans -= batch.spans;
+        self.usual_bytes = batch.bytes.len();
         let sending = self.exporter.send(batch.bytes, deadline);
         let shared = Arc::clone(&self.shared);
         let task = tokio::spawn(async move {

@@ -127,7 +127,7 @@ fn drain(shared: &Shared, lanes: &mut [Lane]) {
             lane.hold();
         }
         if let Some(book) = &shared.books.memory {
-            shared.memory.push(Arc::from(span));
+            shared.memory.push(span);
             book.export(1);
         }
     }

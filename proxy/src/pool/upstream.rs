@@ -118,18 +118,16 @@ where
         recorder: Option<&Recorder>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
         let wants_http2 = request.version() == Version::HTTP_2;
-        match self.speech.choose(wants_http2, self.origin.is_tls()) {
-            Spoken::Http2 => self.over_http2(request, recorder, false).await,
-            Spoken::TryHttp2 => self.over_http2(request, recorder, true).await,
-            Spoken::Http1 => self.over_http1(request, recorder).await,
-            Spoken::Negotiate => {
-                // Over TLS the handshake tells, and then it is known.
-                if self.has_shared() {
-                    return self.over_http2(request, recorder, false).await;
-                }
-                self.over_http1(request, recorder).await
-            }
-        }
+        let is_trial = match self.speech.choose(wants_http2, self.origin.is_tls()) {
+            Spoken::Http2 => false,
+            Spoken::TryHttp2 => true,
+            // Over TLS the handshake tells, and then it is known.
+            Spoken::Negotiate if self.has_shared() => false,
+            Spoken::Http1 | Spoken::Negotiate => return self.over_http1(request, recorder).await,
+        };
+        // In a box, and so is a dial: this future is made for every request, and would be a third
+        // larger with the room for what most of them never do.
+        Box::pin(self.over_http2(request, recorder, is_trial)).await
     }
 
     async fn over_http1(
@@ -143,7 +141,7 @@ where
         for _ in 0..MAX_REPLACED {
             let mut connection = match self.checkout().await {
                 Some(connection) => connection,
-                None => match self.dial(recorder).await? {
+                None => match Box::pin(self.dial(recorder)).await? {
                     Opened::Http1(connection) => connection,
                     Opened::Http2 => {
                         drop(permit);
@@ -442,5 +440,20 @@ impl<B> Upstream<B> {
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(connection);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::{Pool, tls_config};
+    use http_body_util::Empty;
+
+    #[test]
+    fn a_request_has_no_room_for_a_dial() {
+        let pool = Pool::<Empty<Bytes>>::new(Config::default(), tls_config());
+        let upstream = pool.upstream(&Origin::http("app", 80), Protocol::Http1);
+        let carried = upstream.send(Request::new(RequestBody::empty()));
+        assert!(size_of_val(&carried) < 3072, "{}", size_of_val(&carried));
     }
 }

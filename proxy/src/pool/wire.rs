@@ -183,7 +183,11 @@ impl<T: AsyncWrite> AsyncWrite for Watched<T> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
-        let written = ready!(this.transport.poll_write_vectored(cx, bytes));
+        let written = match bytes {
+            // Most requests are a head alone, and to the kernel `send` is less work than `writev`.
+            [all] => ready!(this.transport.poll_write(cx, all)),
+            _ => ready!(this.transport.poll_write_vectored(cx, bytes)),
+        };
         this.wire.wrote();
         Poll::Ready(written)
     }
