@@ -221,7 +221,7 @@ settings! {
             example "[x-request-id]" }
 
         /// How many finished spans are kept in memory for the admin port; 0 for none.
-        memory_spans: Count<0, 1_000_000> { "COUNT", default "10000", example "10000" }
+        memory_spans: Count<0, 1_000_000> { "COUNT", default "2000", example "10000" }
     }
     "Export" {
         /// Where spans go: `otlp`, `none`, or `auto`, which is `otlp` where an endpoint is given and
