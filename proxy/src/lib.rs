@@ -18,6 +18,7 @@ pub mod outbound;
 pub mod pool;
 mod reply;
 mod retry;
+mod watched;
 
 pub mod admin;
 

@@ -21,7 +21,7 @@ use throughline::{
 };
 
 use super::Counted;
-use crate::{hold::Holding, pipeline::Pipeline};
+use crate::{hold::Holding, pipeline::Pipeline, watched::Watch};
 
 /// One connection of a caller.
 #[derive(Debug)]
@@ -86,55 +86,12 @@ impl Connection {
         self.peer
     }
 
-    /// Bytes came. The first after an answer is the first of the next request; what comes while
-    /// another is being answered cannot be told apart.
-    pub(super) fn read(&self) {
-        if self.is_http2 {
-            return;
-        }
-        let mut state = self.state();
-        if state.busy == 0 && state.first_byte.is_none() {
-            state.first_byte = Some(ambient::now());
-        }
-    }
-
     /// A request's headers are complete.
     pub(super) fn request(self: &Arc<Self>, now: Instant) -> (Option<Instant>, Busy) {
         let mut state = self.state();
         state.busy += 1;
         let first_byte = state.first_byte.take().filter(|first| *first <= now);
         (first_byte, Busy(self.clone()))
-    }
-
-    /// Something was written, and taken: whoever has left is at least still getting an answer.
-    pub(super) fn wrote(&self) {
-        if self.is_leaving.load(Ordering::Relaxed) {
-            self.is_leaving.store(false, Ordering::Relaxed);
-            self.state().left_since = None;
-        }
-    }
-
-    /// Everything that was written has been taken by the socket.
-    pub(super) fn flushed(&self) {
-        let mut state = self.state();
-        if state.draining.is_empty() {
-            return;
-        }
-        let drained = std::mem::take(&mut state.draining);
-        drop(state);
-        let now = ambient::now();
-        self.report(drained.into_iter().map(|exchange| exchange.finish(now)));
-    }
-
-    /// The connection is gone, and with it what the socket had not taken.
-    pub(super) fn closed(&self) {
-        let undrained = std::mem::take(&mut self.state().draining);
-        let now = ambient::now();
-        self.report(
-            undrained
-                .into_iter()
-                .map(|exchange| exchange.abort(Party::Client, "cancelled", now)),
-        );
     }
 
     fn report(&self, spans: impl Iterator<Item = Box<Span>>) {
@@ -193,6 +150,51 @@ impl Connection {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watch for Connection {
+    /// Bytes came. The first after an answer is the first of the next request; what comes while
+    /// another is being answered cannot be told apart.
+    fn read(&self, _: &[u8]) {
+        if self.is_http2 {
+            return;
+        }
+        let mut state = self.state();
+        if state.busy == 0 && state.first_byte.is_none() {
+            state.first_byte = Some(ambient::now());
+        }
+    }
+
+    /// Something was written, and taken: whoever has left is at least still getting an answer.
+    fn wrote(&self) {
+        if self.is_leaving.load(Ordering::Relaxed) {
+            self.is_leaving.store(false, Ordering::Relaxed);
+            self.state().left_since = None;
+        }
+    }
+
+    /// Everything that was written has been taken by the socket.
+    fn flushed(&self) {
+        let mut state = self.state();
+        if state.draining.is_empty() {
+            return;
+        }
+        let drained = std::mem::take(&mut state.draining);
+        drop(state);
+        let now = ambient::now();
+        self.report(drained.into_iter().map(|exchange| exchange.finish(now)));
+    }
+
+    /// The connection is gone, and with it what the socket had not taken.
+    fn closed(&self) {
+        let undrained = std::mem::take(&mut self.state().draining);
+        let now = ambient::now();
+        self.report(
+            undrained
+                .into_iter()
+                .map(|exchange| exchange.abort(Party::Client, "cancelled", now)),
+        );
     }
 }
 
@@ -309,18 +311,18 @@ mod tests {
         let connection = connection();
         let (first, busy) = connection.request(ambient::now());
         assert!(first.is_some());
-        connection.read();
+        connection.read(b"x");
         let (first, second) = connection.request(ambient::now());
         assert!(first.is_none(), "it came while another was being answered");
         drop((busy, second));
-        connection.read();
+        connection.read(b"x");
         assert!(connection.request(ambient::now()).0.is_some());
     }
 
     #[tokio::test]
     async fn frames_of_an_idle_h2_connection_are_no_headers() {
         let connection = Arc::new(Connection::new(None, true, ambient::now(), None, None));
-        connection.read();
+        connection.read(b"x");
         let expired = connection
             .watchdog(Duration::ZERO, Duration::from_millis(1))
             .await;

@@ -8,7 +8,6 @@
 
 mod connection;
 mod preface;
-mod watched;
 
 use std::{
     convert::Infallible,
@@ -35,8 +34,8 @@ use tokio::sync::{Notify, watch};
 use tower::Service;
 
 pub use self::connection::{Connection, Draining};
-use self::{preface::Opening, watched::Watched};
-use crate::hold::Holding;
+use self::preface::Opening;
+use crate::{hold::Holding, watched::Watched};
 
 /// What a listener allows its callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,7 +217,7 @@ impl<K: Stack> Listener<K> {
         let Opening {
             is_http2, bytes, ..
         } = opening;
-        let io = TokioIo::new(Watched::new(stream, bytes, connection.clone()));
+        let io = TokioIo::new(Watched::reading_again(stream, bytes, connection.clone()));
         if is_http2 {
             let serving = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())

@@ -23,9 +23,9 @@ use super::{
     connection::Connection,
     dial::{self, Dialled},
     protocol::{Speech, Spoken},
-    wire::{Watched, Wire},
+    wire::Wire,
 };
-use crate::headers;
+use crate::{headers, watched::Watched};
 
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;

@@ -6,22 +6,17 @@
 //! byte of the answer, unless it is an interim response.
 
 use std::{
-    io,
-    pin::Pin,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU16, Ordering},
     },
-    task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use pin_project_lite::pin_project;
 use throughline::{ambient, phase::Recorder};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::Notify,
-};
+use tokio::sync::Notify;
+
+use crate::watched::Watch;
 
 /// Notes on one connection, shared by the transport and the pool.
 #[derive(Debug, Default)]
@@ -85,6 +80,14 @@ impl Wire {
         self.lead() == Some(0)
     }
 
+    fn note(&self, what: impl FnOnce(&Recorder, Instant)) {
+        if let Some(recorder) = &*self.recorder.lock().unwrap_or_else(PoisonError::into_inner) {
+            what(recorder, ambient::now());
+        }
+    }
+}
+
+impl Watch for Wire {
     fn read(&self, bytes: &[u8]) {
         let awaited = self.awaited.load(Ordering::Acquire);
         if self.lead.load(Ordering::Relaxed) == 0 {
@@ -119,93 +122,11 @@ impl Wire {
             self.heard.notify_one();
         }
     }
-
-    fn note(&self, what: impl FnOnce(&Recorder, std::time::Instant)) {
-        if let Some(recorder) = &*self.recorder.lock().unwrap_or_else(PoisonError::into_inner) {
-            what(recorder, ambient::now());
-        }
-    }
 }
 
 /// `HTTP/1.1 1xx`: an answer that announces the answer.
 fn is_interim(bytes: &[u8]) -> bool {
     bytes.starts_with(b"HTTP/1.1 1")
-}
-
-pin_project! {
-    /// A transport that tells its [`Wire`] what passes.
-    #[derive(Debug)]
-    pub(super) struct Watched<T> {
-        #[pin]
-        transport: T,
-        wire: std::sync::Arc<Wire>,
-    }
-}
-
-impl<T> Watched<T> {
-    pub(super) fn new(transport: T, wire: std::sync::Arc<Wire>) -> Self {
-        Self { transport, wire }
-    }
-}
-
-impl<T: AsyncRead> AsyncRead for Watched<T> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.project();
-        let before = buf.filled().len();
-        let result = ready!(this.transport.poll_read(cx, buf));
-        match &buf.filled()[before..] {
-            [] => this.wire.ended(),
-            bytes => this.wire.read(bytes),
-        }
-        Poll::Ready(result)
-    }
-}
-
-impl<T: AsyncWrite> AsyncWrite for Watched<T> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.project();
-        let written = ready!(this.transport.poll_write(cx, bytes));
-        this.wire.wrote();
-        Poll::Ready(written)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.project();
-        let written = match bytes {
-            // Most requests are a head alone, and to the kernel `send` is less work than `writev`.
-            [all] => ready!(this.transport.poll_write(cx, all)),
-            _ => ready!(this.transport.poll_write_vectored(cx, bytes)),
-        };
-        this.wire.wrote();
-        Poll::Ready(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.transport.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.project();
-        let flushed = ready!(this.transport.poll_flush(cx));
-        this.wire.flushed();
-        Poll::Ready(flushed)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().transport.poll_shutdown(cx)
-    }
 }
 
 #[cfg(test)]
