@@ -45,7 +45,13 @@ pub fn random() -> u64 {
 /// A new trace id that begins with the current second.
 #[must_use]
 pub fn trace_id() -> TraceId {
-    let epoch = wall()
+    trace_id_at(wall())
+}
+
+/// A new trace id that begins with the second of `wall`, for whoever has just read the clock.
+#[must_use]
+pub fn trace_id_at(wall: SystemTime) -> TraceId {
+    let epoch = wall
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
     let epoch = u32::try_from(epoch).unwrap_or(u32::MAX);

@@ -164,6 +164,7 @@ where
 
 impl<S: Sink> ClientLayer<S> {
     fn begin(&self, request: &mut request::Parts) -> (Hop, Option<Exchange>) {
+        let wall = ambient::wall();
         let cause = request.extensions.remove::<Cause>();
         let (parent, adopted, is_remote) = match &cause {
             Some(cause) => (cause.parent.clone(), cause.adopted, cause.parent_is_remote),
@@ -172,7 +173,7 @@ impl<S: Sink> ClientLayer<S> {
         let context = match &parent {
             Some(parent) => parent.child(ambient::span_id()),
             None => {
-                let trace_id = adopted.unwrap_or_else(ambient::trace_id);
+                let trace_id = adopted.unwrap_or_else(|| ambient::trace_id_at(wall));
                 let sampled = self.shared.sampler.decide(None, trace_id);
                 let flags = TraceFlags::RANDOM.with_sampled(sampled);
                 TraceContext::new(trace_id, ambient::span_id(), flags)
@@ -189,7 +190,7 @@ impl<S: Sink> ClientLayer<S> {
         let now = ambient::now();
         // Without a pool that says better, all there is to see is that we wait.
         let recorder = Recorder::new(now, Phase::Wait);
-        let mut span = Box::new(Span::new(Kind::Client, &context, ambient::wall()));
+        let mut span = Box::new(Span::new(Kind::Client, &context, wall));
         span.parent = parent.map(|parent| parent.span_id);
         span.parent_is_remote = is_remote;
         if let Some(cause) = cause {

@@ -225,10 +225,12 @@ where
 
 impl<S: Sink> ServerLayer<S> {
     fn begin(&self, request: &mut request::Parts) -> (Hop, Option<Exchange>) {
-        let now = ambient::now();
         let arrival = request.extensions.get::<Arrival>().copied();
+        // Whoever saw the headers come has just read the clock.
+        let now = arrival.map_or_else(ambient::now, |arrival| arrival.headers);
+        let wall = ambient::wall();
         let read = self.shared.propagator.extract(&request.headers);
-        let context = read.continued(ambient::span_id(), ambient::trace_id);
+        let context = read.continued(ambient::span_id(), || ambient::trace_id_at(wall));
         let caller = read.remote.as_ref().and_then(|remote| remote.sampled);
         let sampled = self.shared.sampler.decide(caller, context.trace_id);
         let context = TraceContext {
@@ -243,17 +245,16 @@ impl<S: Sink> ServerLayer<S> {
             return (Hop { context, recorder }, None);
         }
 
-        let headers = arrival.map_or(now, |arrival| arrival.headers);
         let first_byte = arrival.and_then(|arrival| arrival.first_byte);
         let recorder = match first_byte {
             Some(first_byte) => {
                 let recorder = Recorder::new(first_byte, Phase::Receive);
-                recorder.enter(Phase::Proxy, headers);
+                recorder.enter(Phase::Proxy, now);
                 recorder
             }
-            None => Recorder::new(headers, Phase::Proxy),
+            None => Recorder::new(now, Phase::Proxy),
         };
-        let started = exchange::wall_at(recorder.start(), now, ambient::wall());
+        let started = exchange::wall_at(recorder.start(), now, wall);
         let mut span = Box::new(Span::new(Kind::Server, &context, started));
         span.parent = read.remote.as_ref().and_then(|remote| remote.parent);
         span.parent_is_remote = span.parent.is_some();
@@ -267,8 +268,11 @@ impl<S: Sink> ServerLayer<S> {
         if let Some(route) = self.shared.route.as_ref().and_then(|route| route(request)) {
             span.route = route;
         }
-        // A handler's work is "waiting" from here; a pool below says better what comes first.
-        recorder.enter(Phase::Wait, ambient::now());
+        if arrival.is_none() {
+            // In an app the work of the handler begins here. Where somebody looks after connections,
+            // a pool below says what comes first.
+            recorder.enter(Phase::Wait, ambient::now());
+        }
         let hop = Hop {
             context,
             recorder: Some(recorder.clone()),

@@ -15,6 +15,7 @@ use throughline::{
     ServerLayer, ambient,
     body::TracedBody,
     future::ResponseFuture,
+    phase::Recorder,
     server::{Hop, Server},
     sink::Discard,
 };
@@ -207,7 +208,10 @@ impl OpenExchange {
         let entry = Entry {
             context: hop.context.clone(),
             request_id: request_id(headers, &tracing.request_id_headers).map(Into::into),
-            opened: ambient::now(),
+            opened: hop
+                .recorder
+                .as_ref()
+                .map_or_else(ambient::now, Recorder::start),
         };
         let window = tracing.window.clone();
         let key = window

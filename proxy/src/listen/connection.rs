@@ -46,8 +46,8 @@ struct State {
     first_byte: Option<Instant>,
     /// How many requests are being answered.
     busy: usize,
-    /// When that became zero.
-    idle_since: Instant,
+    /// When the watchdog first saw that none was: a request need not read the clock for it.
+    idle_since: Option<Instant>,
     /// Since when the caller is known to have said its last, with nothing written to it after.
     left_since: Option<Instant>,
     /// Answers whose last byte the socket has yet to take.
@@ -69,7 +69,7 @@ impl Connection {
             state: Mutex::new(State {
                 first_byte: (!is_http2).then_some(first_byte),
                 busy: 0,
-                idle_since: first_byte,
+                idle_since: None,
                 left_since: None,
                 draining: Vec::new(),
             }),
@@ -90,6 +90,7 @@ impl Connection {
     pub(super) fn request(self: &Arc<Self>, now: Instant) -> (Option<Instant>, Busy) {
         let mut state = self.state();
         state.busy += 1;
+        state.idle_since = None;
         let first_byte = state.first_byte.take().filter(|first| *first <= now);
         (first_byte, Busy(self.clone()))
     }
@@ -115,7 +116,7 @@ impl Connection {
                         Some(wait) => wait,
                         None => return Expired::Headers,
                     },
-                    (0, None) => match left(state.idle_since, idle, now) {
+                    (0, None) => match left(*state.idle_since.get_or_insert(now), idle, now) {
                         // Headers may begin at once, and then have their own time.
                         Some(wait) => wait.min(headers),
                         None => return Expired::Idle,
@@ -223,9 +224,6 @@ impl Drop for Busy {
     fn drop(&mut self) {
         let mut state = self.0.state();
         state.busy -= 1;
-        if state.busy == 0 {
-            state.idle_since = ambient::now();
-        }
     }
 }
 

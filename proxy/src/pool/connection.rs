@@ -34,10 +34,9 @@ impl<S> Connection<S> {
     }
 
     /// Counts one more exchange and notes it on its recorder: the connection is ready to send.
-    pub(super) fn take(&mut self, recorder: Option<&Recorder>) {
+    pub(super) fn take(&mut self, recorder: Option<&Recorder>, now: Instant) {
         self.used += 1;
         if let Some(recorder) = recorder {
-            let now = ambient::now();
             recorder.enter(Phase::Send, now);
             recorder.connection(ConnectionUse {
                 reused: self.used > 1,

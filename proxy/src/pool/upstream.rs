@@ -139,10 +139,10 @@ where
         let (mut parts, mut body) = request.into_parts();
         headers::into_http1(&mut parts);
         for _ in 0..MAX_REPLACED {
-            let mut connection = match self.checkout().await {
-                Some(connection) => connection,
+            let (mut connection, now) = match self.checkout().await {
+                Some(had) => had,
                 None => match Box::pin(self.dial(recorder)).await? {
-                    Opened::Http1(connection) => connection,
+                    Opened::Http1(connection) => (connection, ambient::now()),
                     Opened::Http2 => {
                         drop(permit);
                         let request = Request::from_parts(parts, body);
@@ -150,7 +150,7 @@ where
                     }
                 },
             };
-            connection.take(recorder);
+            connection.take(recorder, now);
             let reused = connection.used > 1;
             let wire = connection.wire.clone();
             let replay = Replay::of(&parts, &body, reused || self.speech.may_refuse_http1());
@@ -284,19 +284,23 @@ where
         }
     }
 
-    /// The idle connection that was used last, if one is still good.
-    async fn checkout(&self) -> Option<Connection<http1::SendRequest<RequestBody<B>>>> {
+    /// The idle connection that was used last, if one is still good, and when it was had.
+    async fn checkout(&self) -> Option<(Connection<http1::SendRequest<RequestBody<B>>>, Instant)> {
+        let now = ambient::now();
         loop {
             // The guard must not live across the await below.
             let popped = self.idle().pop();
             let mut connection = popped?;
-            let idle = ambient::now().saturating_duration_since(connection.idle_since);
+            let idle = now.saturating_duration_since(connection.idle_since);
             if connection.sender.is_closed() || idle >= self.config.idle_timeout {
                 continue;
             }
-            // Usually ready; else its task is about to notice that the last answer is over.
-            if connection.sender.is_ready() || connection.sender.ready().await.is_ok() {
-                return Some(connection);
+            if connection.sender.is_ready() {
+                return Some((connection, now));
+            }
+            // Its task is about to notice that the last answer is over.
+            if connection.sender.ready().await.is_ok() {
+                return Some((connection, ambient::now()));
             }
         }
     }
@@ -335,7 +339,7 @@ where
     ) -> Option<http2::SendRequest<RequestBody<B>>> {
         let mut shared = self.shared();
         let connection = shared.as_mut().filter(|c| !c.sender.is_closed())?;
-        connection.take(recorder);
+        connection.take(recorder, ambient::now());
         Some(connection.sender.clone())
     }
 
