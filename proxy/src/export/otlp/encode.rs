@@ -12,7 +12,7 @@ use throughline::{
     span::{Kind, Link, Span},
 };
 
-use super::wire::{Writer, header_len};
+use super::wire::{Head, Writer, header_len};
 use crate::export::Resource;
 
 /// What the spans of every request are preceded by.
@@ -109,17 +109,36 @@ fn write_link(link: &Link, w: &mut Writer<'_>) {
 }
 
 /// One `KeyValue`.
+///
+/// A span is mostly these, forty of them. So their lengths are counted first and their bytes written
+/// in four pieces, a third of what nesting one message in another would take.
 fn attribute(w: &mut Writer<'_>, field: u32, key: &str, value: Value<'_>) {
-    w.message(field, |w| {
-        w.bytes(1, key.as_bytes());
-        w.message(2, |w| match value {
-            Value::Str(text) => w.bytes(1, text.as_bytes()),
-            Value::Bool(yes) => w.varint(2, u64::from(yes)),
-            // Nothing that is counted here is negative.
-            Value::Int(number) => w.varint(3, u64::try_from(number).unwrap_or(0)),
-            Value::Float(number) => w.double(4, number),
-        });
-    });
+    let mut any = Head::default();
+    let mut text: &[u8] = &[];
+    match value {
+        Value::Str(value) => {
+            text = value.as_bytes();
+            any.header(1, text.len());
+        }
+        Value::Bool(yes) => any.varint(2, u64::from(yes)),
+        // Nothing that is counted here is negative.
+        Value::Int(number) => any.varint(3, u64::try_from(number).unwrap_or(0)),
+        Value::Float(number) => any.double(4, number),
+    }
+    let any_length = any.as_slice().len() + text.len();
+    let mut between = Head::default();
+    between.header(2, any_length);
+    between.extend(any.as_slice());
+
+    let mut before = Head::default();
+    let length = header_len(1, key.len()) + key.len() + between.as_slice().len() + text.len();
+    before.header(field, length);
+    before.header(1, key.len());
+    let pieces = [before.as_slice(), key.as_bytes(), between.as_slice(), text];
+    w.0.reserve(pieces.iter().map(|piece| piece.len()).sum());
+    for piece in pieces {
+        w.0.extend_from_slice(piece);
+    }
 }
 
 fn unix_nanos(time: SystemTime) -> u64 {

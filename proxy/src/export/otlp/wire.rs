@@ -27,11 +27,6 @@ impl Writer<'_> {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// A `double`.
-    pub(super) fn double(&mut self, field: u32, value: f64) {
-        self.fixed64(field, value.to_bits());
-    }
-
     /// A `fixed32`.
     pub(super) fn fixed32(&mut self, field: u32, value: u32) {
         self.tag(field, FIXED32);
@@ -69,6 +64,50 @@ impl Writer<'_> {
 
     fn tag(&mut self, field: u32, wire_type: u32) {
         put_varint(self.0, u64::from((field << 3) | wire_type));
+    }
+}
+
+/// A few fields without text, put together before they are written at once.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    bytes: [u8; 32],
+    len: usize,
+}
+
+impl Head {
+    pub(super) fn varint(&mut self, field: u32, value: u64) {
+        self.put(u64::from((field << 3) | VARINT));
+        self.put(value);
+    }
+
+    pub(super) fn double(&mut self, field: u32, value: f64) {
+        self.put(u64::from((field << 3) | FIXED64));
+        self.extend(&value.to_le_bytes());
+    }
+
+    /// The tag and length of text or of a message, `length` bytes of which come next.
+    pub(super) fn header(&mut self, field: u32, length: usize) {
+        self.put(u64::from((field << 3) | LEN));
+        self.put(length as u64);
+    }
+
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    pub(super) fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn put(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.bytes[self.len] = value as u8 | 0x80;
+            self.len += 1;
+            value >>= 7;
+        }
+        self.bytes[self.len] = value as u8;
+        self.len += 1;
     }
 }
 
