@@ -56,7 +56,7 @@ pub(crate) struct Traced<S> {
 }
 
 impl<S: Sink> Traced<S> {
-    /// The response was read to its end.
+    /// The response was read to its end. Step 8 of the way of a request.
     pub(crate) fn complete(self) {
         let Some(exchange) = self.exchange else {
             return;

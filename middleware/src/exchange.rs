@@ -53,7 +53,7 @@ impl Exchange {
         }
     }
 
-    /// Ends the exchange at `end`.
+    /// Ends the exchange at `end`. Step 9 of the way of a request, first half: notes become a span.
     #[must_use]
     pub fn finish(mut self, end: Instant) -> Box<Span> {
         self.span.phases = self.recorder.phases(end);

@@ -41,7 +41,7 @@ impl Sampler {
         Self { threshold, ..self }
     }
 
-    /// Decides for a trace, given what the caller decided.
+    /// Decides for a trace, given what the caller decided. Step 3 of the way of a request.
     #[must_use]
     pub fn decide(&self, caller: Option<bool>, trace_id: TraceId) -> bool {
         match caller {

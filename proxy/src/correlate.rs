@@ -84,7 +84,8 @@ impl Correlator {
         }
     }
 
-    /// The cause of `call`, given the exchanges that may have been it.
+    /// The cause of `call`, given the exchanges that may have been it. Part of step 7 of the way of a
+    /// request.
     pub fn decide(&mut self, window: &Window, call: Call<'_>) -> Cause {
         let candidates = window.newest_open().len();
         if let Some(remote) = &call.context.remote {

@@ -144,7 +144,7 @@ impl Pipeline {
 
     /// Takes one finished span. It never waits: a span that does not fit is dropped and counted.
     ///
-    /// Step 9 of the way of a request.
+    /// Step 9 of the way of a request, second half.
     pub fn offer(&self, span: Box<Span>) {
         let shared = &*self.0;
         if span.context_invalid {

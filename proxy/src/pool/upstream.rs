@@ -185,8 +185,10 @@ where
                 continue;
             }
             let error = Error::exchange(&error.into_error());
-            let unanswered = !wire.answered() || speaks_http2;
-            return Err(match replay.filter(|_| unanswered) {
+            // On a new connection a death without an answer is the upstream's, and would only be
+            // repeated; on one that was kept it may be the race.
+            let may_resend = speaks_http2 || (reused && !wire.answered());
+            return Err(match replay.filter(|_| may_resend) {
                 Some(replay) => error.with_replay(replay.0),
                 None => error,
             });

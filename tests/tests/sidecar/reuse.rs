@@ -219,3 +219,28 @@ async fn a_reused_connection_says_so_and_has_no_connect_phase() {
         assert_eq!(app.connections(), 1, "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_request_that_an_app_dies_over_on_a_new_connection_is_not_sent_again() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let app = Upstream::raw(move |mut stream, _| {
+        let count = count.clone();
+        async move {
+            if read_request(&mut stream, 0).await.is_some() {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    })
+    .await;
+    // Nothing was heard of this app before: what it speaks is still open.
+    let sidecar = Setup::beside(app.address()).start().await;
+    let mut client = Client::http1(sidecar.inbound()).await;
+    let answer = client.get("/deadly").await;
+    assert_eq!(answer.status, 502);
+    assert_eq!(
+        asked.load(Ordering::SeqCst),
+        1,
+        "no connection was closed under it"
+    );
+}
