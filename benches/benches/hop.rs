@@ -37,13 +37,13 @@ use tower::{Layer, Service, service_fn};
 
 fn context() -> TraceContext {
     TraceContext {
-        state: Some("vendor=1".into()),
-        baggage: Some(Bytes::from_static(b"user=7").as_ref().into()),
+        state: Some(HeaderValue::from_static("vendor=1")),
+        baggage: Some(HeaderValue::from_static("user=7")),
         xray: Some("Lineage=456f6a97:0".into()),
         ..TraceContext::new(
             ambient::trace_id(),
             ambient::span_id(),
-            TraceFlags::SAMPLED.with_random(),
+            TraceFlags::SAMPLED.and(TraceFlags::RANDOM),
         )
     }
 }

@@ -11,8 +11,9 @@ use http::Version;
 
 use crate::{
     phase::Phase,
+    propagation::Format,
     semconv as name,
-    span::{Kind, Link, Span},
+    span::{Kind, Link, Relation, Span},
 };
 
 /// The value of one attribute.
@@ -63,9 +64,19 @@ pub fn of(span: &Span, mut each: impl FnMut(&'static str, Value<'_>)) {
     hop(span, &mut each);
 }
 
+/// Hands each attribute whose name somebody configured to `each`, after those of [`of`].
+pub fn of_baggage(span: &Span, mut each: impl FnMut(&str, &str)) {
+    for member in span.baggage.iter().flatten() {
+        each(&member.attribute, member.value.as_str());
+    }
+}
+
 /// Hands each attribute of a span's `link` to `each`.
 pub fn of_link(link: &Link, mut each: impl FnMut(&'static str, Value<'_>)) {
-    each(name::PARENT_CONFIDENCE, ratio(link.confidence));
+    each(name::LINK, Value::Str(link.relation.name()));
+    if link.relation == Relation::Candidate {
+        each(name::PARENT_CONFIDENCE, ratio(link.confidence));
+    }
 }
 
 /// The name of the attribute that holds how long `phase` took.
@@ -194,8 +205,26 @@ fn hop(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
     if let Some(source) = span.context_source {
         each(name::CONTEXT_SOURCE, Value::Str(source.name()));
     }
-    if span.context_invalid {
-        each(name::CONTEXT_INVALID, Value::Bool(true));
+    if let Some(conflict) = span.context_conflict {
+        let format = conflict.format;
+        let said = match format {
+            Format::XRay => {
+                Joined::<MAX_CONFLICT>::new(format_args!("{format}:{}", conflict.trace_id.xray()))
+            }
+            _ => Joined::new(format_args!("{format}:{}", conflict.trace_id)),
+        };
+        each(name::CONTEXT_CONFLICT, Value::Str(said.as_str()));
+    }
+    if !span.context_rejected.is_empty() {
+        let mut said = Joined::<MAX_REJECTED>::new(format_args!(""));
+        for (format, reason) in span.context_rejected.iter() {
+            let comma = if said.len == 0 { "" } else { "," };
+            let _ = write!(said, "{comma}{format}:{}", reason.name());
+        }
+        each(name::CONTEXT_REJECTED, Value::Str(said.as_str()));
+    }
+    if span.context_frozen {
+        each(name::CONTEXT_FROZEN, Value::Bool(true));
     }
 }
 
@@ -227,6 +256,12 @@ fn protocol_version(version: Version) -> Option<&'static str> {
 
 /// The longest text of an IP address: an IPv6 address that ends in a dotted IPv4 one.
 const MAX_IP: usize = 45;
+
+/// The longest word for a conflict: a format, a colon and a trace in X-Ray's spelling.
+const MAX_CONFLICT: usize = 12 + 1 + 35;
+
+/// The longest list of rejected formats: seven names and reasons.
+const MAX_REJECTED: usize = 7 * (12 + 1 + 10 + 1);
 
 /// The longest address of a call: `https://`, a host, a port and a path as long as a span keeps.
 const MAX_URL: usize = 8 + 96 + 6 + 200;
@@ -294,8 +329,8 @@ mod tests {
         context::{TraceContext, TraceFlags},
         id::{SpanId, TraceId},
         phase::{ConnectionUse, Party, Recorder},
-        propagation::Format,
-        span::{Evidence, Parentage, Scheme},
+        propagation::Reason,
+        span::{Conflict, Evidence, Parentage, Scheme},
     };
 
     fn span(kind: Kind) -> Span {
@@ -348,7 +383,14 @@ mod tests {
         span.status = Some(StatusCode::BAD_GATEWAY);
         span.starts_at_headers = true;
         span.context_source = Some(Format::XRay);
-        span.context_invalid = true;
+        span.context_conflict = Some(Conflict {
+            format: Format::XRay,
+            trace_id: TraceId::epoch_prefixed(0x6721_a5f0, 7),
+        });
+        span.context_rejected.note(Format::B3, Reason::Flags);
+        span.context_rejected
+            .note(Format::TraceContext, Reason::Syntax);
+        span.context_frozen = true;
         let start = Instant::now();
         let recorder = Recorder::new(start, Phase::Proxy);
         recorder.enter(Phase::Connect, start + Duration::from_nanos(7));
@@ -376,7 +418,15 @@ mod tests {
                 ("throughline.ended_by", "\"upstream\""),
                 ("throughline.start.precision", "\"headers\""),
                 ("throughline.context.source", "\"xray\""),
-                ("throughline.context.invalid", "true"),
+                (
+                    "throughline.context.conflict",
+                    "\"xray:1-6721a5f0-000000000000000000000007\"",
+                ),
+                (
+                    "throughline.context.rejected",
+                    "\"tracecontext:syntax,b3:flags\"",
+                ),
+                ("throughline.context.frozen", "true"),
             ],
         );
     }
@@ -514,18 +564,26 @@ mod tests {
     }
 
     #[test]
-    fn a_link_says_how_likely_it_is() {
+    fn a_link_says_why_and_how_likely_it_is() {
         let link = Link {
+            relation: Relation::Candidate,
             trace_id: TraceId::epoch_prefixed(1, 2),
             span_id: SpanId::from_random(3),
             flags: TraceFlags::SAMPLED,
             confidence: 0.3,
         };
-        let mut all = Vec::new();
-        of_link(&link, |name, value| match value {
-            Value::Float(number) => all.push((name, number)),
-            other => panic!("{name} is {other:?}"),
-        });
-        assert_eq!(all, [("throughline.parent.confidence", 0.3)]);
+        let said = |link: &Link| {
+            let mut all = Vec::new();
+            of_link(link, |name, value| all.push(format!("{name} {value:?}")));
+            all
+        };
+        let confidence = "throughline.parent.confidence Float(0.3)";
+        let candidate = "throughline.link Str(\"candidate\")";
+        assert_eq!(said(&link), [candidate, confidence]);
+        let stranger = Link {
+            relation: Relation::Untrusted,
+            ..link
+        };
+        assert_eq!(said(&stranger), ["throughline.link Str(\"untrusted\")"]);
     }
 }

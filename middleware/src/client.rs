@@ -18,11 +18,11 @@ use crate::{
     future::ResponseFuture,
     id::TraceId,
     phase::{Phase, Recorder},
-    propagation::Propagator,
+    propagation::{Format, Propagator, Rejections, signed::Signature},
     sample::Sampler,
     server::Hop,
     sink::Sink,
-    span::{Kind, Link, MAX_LINKS, Parentage, Span},
+    span::{Conflict, Kind, Link, MAX_LINKS, Parentage, Span},
 };
 
 /// Reports a CLIENT span for each call and injects its context into the call's headers.
@@ -100,12 +100,20 @@ pub struct Cause {
     pub parent: Option<TraceContext>,
     /// The trace that a call without a parent is the first span of, where it names one.
     pub adopted: Option<TraceId>,
+    /// What the call itself says about being recorded, where it says that without naming a parent.
+    pub sampled: Option<bool>,
     /// Whether the parent's span lives in another process.
     pub parent_is_remote: bool,
     /// How the parent is known.
     pub parentage: Parentage,
-    /// Requests that may have caused it, where none is asserted.
+    /// Requests that may have caused it, where none is asserted, and contexts that were not believed.
     pub links: [Option<Link>; MAX_LINKS],
+    /// The header format that the context of the call was read from.
+    pub source: Option<Format>,
+    /// A context in the call that named another trace, and lost.
+    pub conflict: Option<Conflict>,
+    /// Context headers of the call that could not be read.
+    pub rejected: Rejections,
 }
 
 /// Which resend of a request this is, from 1, in its extensions.
@@ -170,18 +178,28 @@ impl<S: Sink> ClientLayer<S> {
             Some(cause) => (cause.parent.clone(), cause.adopted, cause.parent_is_remote),
             None => (self.sink.current(), None, false),
         };
+        let decided = cause.as_ref().and_then(|cause| cause.sampled);
         let context = match &parent {
-            Some(parent) => parent.child(ambient::span_id()),
+            Some(parent) => {
+                let mut child = parent.child(ambient::span_id());
+                if decided == Some(false) {
+                    child.flags = child.flags.with_sampled(false);
+                }
+                child
+            }
             None => {
                 let trace_id = adopted.unwrap_or_else(|| ambient::trace_id_at(wall));
-                let sampled = self.shared.sampler.decide(None, trace_id);
+                let sampled = self.shared.sampler.decide(decided, trace_id);
                 let flags = TraceFlags::RANDOM.with_sampled(sampled);
                 TraceContext::new(trace_id, ambient::span_id(), flags)
             }
         };
-        self.shared
-            .propagator
-            .inject(&context, &mut request.headers);
+        let signature = Signature::of(&request.uri, &request.headers);
+        let propagator = &self.shared.propagator;
+        if let Some(cause) = &cause {
+            propagator.discard(&cause.rejected, &mut request.headers, signature);
+        }
+        propagator.inject_signed(&context, &mut request.headers, signature);
         if !context.flags.is_sampled() {
             let recorder = None;
             return (Hop { context, recorder }, None);
@@ -196,7 +214,11 @@ impl<S: Sink> ClientLayer<S> {
         if let Some(cause) = cause {
             span.parentage = Some(cause.parentage);
             span.links = cause.links;
+            span.context_source = cause.source;
+            span.context_conflict = cause.conflict;
+            span.context_rejected = cause.rejected;
         }
+        span.context_frozen = signature.covers_context();
         span.resend_count = request
             .extensions
             .get::<Resend>()

@@ -41,6 +41,38 @@ impl TraceId {
         parse_hex(hex.as_ref()).and_then(Self::from_bytes)
     }
 
+    /// An id from one to 32 hexadecimal digits of either case, with zeros in front for those that are
+    /// not there; or `None`.
+    ///
+    /// Formats that are older than ids of sixteen bytes write eight of them, or leave out zeros.
+    #[must_use]
+    pub fn from_short_hex(hex: impl AsRef<[u8]>) -> Option<Self> {
+        padded::<32>(hex.as_ref()).and_then(Self::from_hex)
+    }
+
+    /// An id of these two halves, or `None` when both are zero.
+    #[must_use]
+    pub fn from_halves(high: u64, low: u64) -> Option<Self> {
+        Self::from_bytes(((u128::from(high) << 64) | u128::from(low)).to_be_bytes())
+    }
+
+    /// The first and the last eight bytes. The first are zero in an id of eight bytes.
+    #[must_use]
+    pub fn halves(self) -> (u64, u64) {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.0;
+        (
+            u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            u64::from_be_bytes([i, j, k, l, m, n, o, p]),
+        )
+    }
+
+    /// Whether `other` names the same trace, also where one of them was cut to its last eight bytes.
+    #[must_use]
+    pub fn is_same_trace(self, other: Self) -> bool {
+        let ((high, low), (other_high, other_low)) = (self.halves(), other.halves());
+        low == other_low && (high == other_high || high == 0 || other_high == 0)
+    }
+
     /// The sixteen bytes, most significant first.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 16] {
@@ -108,6 +140,13 @@ impl SpanId {
         parse_hex(hex.as_ref()).and_then(Self::from_bytes)
     }
 
+    /// An id from one to 16 hexadecimal digits of either case, with zeros in front for those that are
+    /// not there; or `None`.
+    #[must_use]
+    pub fn from_short_hex(hex: impl AsRef<[u8]>) -> Option<Self> {
+        padded::<16>(hex.as_ref()).and_then(Self::from_hex)
+    }
+
     /// The eight bytes, most significant first.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 8] {
@@ -144,6 +183,14 @@ fn parse_hex<const N: usize>(hex: &[u8]) -> Option<[u8; N]> {
     for (byte, pair) in out.iter_mut().zip(hex.chunks_exact(2)) {
         *byte = (digit(pair[0])? << 4) | digit(pair[1])?;
     }
+    Some(out)
+}
+
+/// One to `N` digits, with zeros in front.
+fn padded<const N: usize>(hex: &[u8]) -> Option<[u8; N]> {
+    let zeros = N.checked_sub(hex.len()).filter(|zeros| *zeros < N)?;
+    let mut out = [b'0'; N];
+    out[zeros..].copy_from_slice(hex);
     Some(out)
 }
 
@@ -205,6 +252,31 @@ mod tests {
         ] {
             assert_eq!(SpanId::from_hex(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn short_ids_have_zeros_in_front() {
+        let id = TraceId::from_short_hex("f067AA0BA902B7").unwrap();
+        assert_eq!(id.to_string(), "000000000000000000f067aa0ba902b7");
+        assert_eq!(id.halves(), (0, 0x00f0_67aa_0ba9_02b7));
+        assert_eq!(TraceId::from_halves(0, 0x00f0_67aa_0ba9_02b7), Some(id));
+        assert_eq!(SpanId::from_short_hex("7").unwrap().to_bytes()[7], 7);
+        for bad in ["", "0", "x", "11112222333344445"] {
+            assert_eq!(SpanId::from_short_hex(bad), None, "{bad}");
+        }
+        assert_eq!(TraceId::from_short_hex("1".repeat(33)), None);
+    }
+
+    #[test]
+    fn an_id_that_was_cut_in_half_names_the_same_trace() {
+        let [whole, half, other] = [
+            "4bf92f3577b34da6a3ce929d0e0e4736",
+            "a3ce929d0e0e4736",
+            "5bf92f3577b34da6a3ce929d0e0e4736",
+        ]
+        .map(|hex| TraceId::from_short_hex(hex).unwrap());
+        assert!(whole.is_same_trace(half) && half.is_same_trace(whole));
+        assert!(!whole.is_same_trace(other));
     }
 
     #[test]

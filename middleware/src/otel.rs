@@ -178,13 +178,16 @@ fn span_context(context: &TraceContext) -> SpanContext {
         span_id(context.span_id),
         flags(context.flags),
         false,
-        trace_state(context.state.as_deref()),
+        trace_state(context.state.as_ref().and_then(|state| state.to_str().ok())),
     )
 }
 
 fn span_data(span: &Span, scope: InstrumentationScope) -> SpanData {
     let mut pairs = Vec::with_capacity(32);
     attributes::of(span, |name, value| pairs.push(pair(name, value)));
+    attributes::of_baggage(span, |name, value| {
+        pairs.push(KeyValue::new(name.to_owned(), value.to_owned()));
+    });
     let mut links = SpanLinks::default();
     links.links.extend(span.links().map(link));
     SpanData {

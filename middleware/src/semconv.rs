@@ -68,6 +68,13 @@ names! {
     PARENT_CANDIDATES = "throughline.parent.candidates";
     /// The header format that the context was read from.
     CONTEXT_SOURCE = "throughline.context.source";
-    /// Whether a context header was there and could not be read.
-    CONTEXT_INVALID = "throughline.context.invalid";
+    /// A context in another format that named another trace, as `format:trace`, in the spelling of
+    /// that format.
+    CONTEXT_CONFLICT = "throughline.context.conflict";
+    /// The context headers that could not be read, each as `format:reason`, with commas between them.
+    CONTEXT_REJECTED = "throughline.context.rejected";
+    /// Whether a signature covers a context header, which then went on as it was.
+    CONTEXT_FROZEN = "throughline.context.frozen";
+    /// Why a span is linked: `candidate`, `conflict` or `untrusted`.
+    LINK = "throughline.link";
 }

@@ -20,11 +20,12 @@ use crate::{
     exchange::{self, Exchange},
     future::ResponseFuture,
     phase::{Phase, Recorder},
-    propagation::Propagator,
+    propagation::{Propagator, baggage_value, signed::Signature},
     sample::Sampler,
     sink::Sink,
-    span::{Kind, Span},
+    span::{Conflict, Kind, Link, Member, Relation, Span},
     text::Inline,
+    trust::Trust,
 };
 
 /// Continues the caller's trace and reports a SERVER span for each request.
@@ -76,6 +77,33 @@ struct Shared {
     propagator: Propagator,
     sampler: Sampler,
     route: Option<Arc<RouteOf>>,
+    trust: Trust,
+    /// The names of the members of baggage that are noted, each as an attribute.
+    baggage: Arc<[Arc<str>]>,
+}
+
+/// What stands in front of the name of a member of baggage, in the name of its attribute.
+const BAGGAGE_PREFIX: &str = "baggage.";
+
+impl Shared {
+    fn baggage_members(&self, context: &TraceContext) -> Option<Box<[Member]>> {
+        if self.baggage.is_empty() {
+            return None;
+        }
+        let carried = context.baggage.as_ref()?;
+        let members: Box<[Member]> = self
+            .baggage
+            .iter()
+            .filter_map(|attribute| {
+                let value = baggage_value(carried, &attribute[BAGGAGE_PREFIX.len()..])?;
+                Some(Member {
+                    attribute: attribute.clone(),
+                    value: (&*value).into(),
+                })
+            })
+            .collect();
+        (!members.is_empty()).then_some(members)
+    }
 }
 
 impl fmt::Debug for Shared {
@@ -88,13 +116,15 @@ impl fmt::Debug for Shared {
 }
 
 impl<S: Sink> ServerLayer<S> {
-    /// A layer that reports to `sink`, knows every header format and follows the caller's sampling.
+    /// A layer that reports to `sink`, reads and writes the usual header formats and follows the caller's sampling.
     pub fn new(sink: S) -> Self {
         Self {
             shared: Arc::new(Shared {
                 propagator: Propagator::default(),
                 sampler: Sampler::default(),
                 route: None,
+                trust: Trust::All,
+                baggage: Arc::default(),
             }),
             sink,
         }
@@ -111,6 +141,24 @@ impl<S: Sink> ServerLayer<S> {
     #[must_use]
     pub fn sampler(mut self, sampler: Sampler) -> Self {
         Arc::make_mut(&mut self.shared).sampler = sampler;
+        self
+    }
+
+    /// Believes the context of these callers alone.
+    ///
+    /// Of another caller the context is linked, and a trace begins here, with a decision of our own.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        Arc::make_mut(&mut self.shared).trust = trust;
+        self
+    }
+
+    /// Notes these members of a request's `baggage` on its span, as `baggage.NAME`.
+    #[must_use]
+    pub fn baggage_attributes<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        let names = names.into_iter();
+        let attributes = names.map(|name| format!("{BAGGAGE_PREFIX}{}", name.as_ref()).into());
+        Arc::make_mut(&mut self.shared).baggage = attributes.collect();
         self
     }
 
@@ -229,17 +277,27 @@ impl<S: Sink> ServerLayer<S> {
         // Whoever saw the headers come has just read the clock.
         let now = arrival.map_or_else(ambient::now, |arrival| arrival.headers);
         let wall = ambient::wall();
-        let read = self.shared.propagator.extract(&request.headers);
+        let peer = arrival.and_then(|arrival| arrival.peer);
+        let propagator = &self.shared.propagator;
+        let signature = Signature::of(&request.uri, &request.headers).to_app();
+        let read = propagator.extract_signed(&request.headers, signature);
+        if !read.rejected.is_empty() {
+            self.sink.rejected(&read.rejected);
+            propagator.discard(&read.rejected, &mut request.headers, signature);
+        }
+        let (read, stranger) = if self.shared.trust.includes(peer.map(|peer| peer.ip())) {
+            (read, None)
+        } else {
+            propagator.forget(&mut request.headers, signature);
+            read.distrusted()
+        };
         let context = read.continued(ambient::span_id(), || ambient::trace_id_at(wall));
-        let caller = read.remote.as_ref().and_then(|remote| remote.sampled);
-        let sampled = self.shared.sampler.decide(caller, context.trace_id);
+        let sampled = self.shared.sampler.decide(read.sampled(), context.trace_id);
         let context = TraceContext {
             flags: context.flags.with_sampled(sampled),
             ..context
         };
-        self.shared
-            .propagator
-            .inject(&context, &mut request.headers);
+        propagator.inject_signed(&context, &mut request.headers, signature);
         if !sampled {
             let recorder = None;
             return (Hop { context, recorder }, None);
@@ -256,14 +314,23 @@ impl<S: Sink> ServerLayer<S> {
         };
         let started = exchange::wall_at(recorder.start(), now, wall);
         let mut span = Box::new(Span::new(Kind::Server, &context, started));
-        span.parent = read.remote.as_ref().and_then(|remote| remote.parent);
-        span.parent_is_remote = span.parent.is_some();
-        span.context_source = read.remote.map(|remote| remote.source);
-        span.context_invalid = read.invalid;
+        if let Some(remote) = read.remote() {
+            span.parent = remote.parent;
+            span.parent_is_remote = remote.parent.is_some();
+            span.context_source = Some(remote.source);
+            if let Some(loser) = read.conflict(remote) {
+                span.context_conflict = Some(Conflict::of(loser));
+                span.links[0] = Link::to(loser, Relation::Conflict);
+            }
+        }
+        if let Some(stranger) = stranger {
+            span.links[0] = Link::to(&stranger, Relation::Untrusted);
+        }
+        span.context_rejected = read.rejected;
+        span.context_frozen = signature.covers_context();
+        span.baggage = self.shared.baggage_members(&context);
         span.starts_at_headers = first_byte.is_none();
-        span.client = arrival
-            .and_then(|arrival| arrival.peer)
-            .map(|peer| peer.ip());
+        span.client = peer.map(|peer| peer.ip());
         exchange::describe(&mut span, request);
         if let Some(route) = self.shared.route.as_ref().and_then(|route| route(request)) {
             span.route = route;

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{ambient, context::TraceContext, current, exchange::Exchange, span::Span};
+use crate::{
+    ambient, context::TraceContext, current, exchange::Exchange, propagation::Rejections,
+    span::Span,
+};
 
 /// Takes finished spans, and never makes a request wait.
 ///
@@ -22,6 +25,9 @@ pub trait Sink: Clone + Send + Sync + 'static {
     fn current(&self) -> Option<TraceContext> {
         current::context()
     }
+
+    /// Context headers of a request could not be read, whether or not it is recorded.
+    fn rejected(&self, _rejected: &Rejections) {}
 
     /// The last byte of a response was handed to the server, and is yet to be taken by the socket.
     ///

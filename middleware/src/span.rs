@@ -13,7 +13,7 @@ use crate::{
     context::{TraceContext, TraceFlags},
     id::{SpanId, TraceId},
     phase::{ConnectionUse, Failure, Phase, Phases},
-    propagation::Format,
+    propagation::{Format, Rejections, Remote},
     text::Inline,
 };
 
@@ -91,17 +91,85 @@ pub struct Parentage {
     pub candidates: u16,
 }
 
-/// A span that may be related, with the probability that it is the parent.
+/// Why a span is linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// It may be the parent.
+    Candidate,
+    /// A header in another format named it as the parent, and was not believed.
+    Conflict,
+    /// A caller who is not trusted named it as the parent.
+    Untrusted,
+}
+
+impl Relation {
+    /// The value of `throughline.link`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Candidate => "candidate",
+            Self::Conflict => "conflict",
+            Self::Untrusted => "untrusted",
+        }
+    }
+}
+
+/// A context that was read and did not win.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// The format that it was in.
+    pub format: Format,
+    /// The trace that it named.
+    pub trace_id: TraceId,
+}
+
+impl Conflict {
+    /// What is noted of a context that lost.
+    #[must_use]
+    pub fn of(loser: &Remote) -> Self {
+        Self {
+            format: loser.source,
+            trace_id: loser.trace_id,
+        }
+    }
+}
+
+/// A member of a request's baggage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name, with `baggage.` in front: the attribute.
+    pub attribute: Arc<str>,
+    /// Its value, decoded and cut where it is too long.
+    pub value: Inline<128>,
+}
+
+/// A span that may be related, and why.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Link {
+    /// Why it is linked.
+    pub relation: Relation,
     /// Its trace.
     pub trace_id: TraceId,
     /// The span.
     pub span_id: SpanId,
     /// Whether its trace is recorded.
     pub flags: TraceFlags,
-    /// How likely it is the parent.
+    /// How likely it is the parent, of a candidate.
     pub confidence: f32,
+}
+
+impl Link {
+    /// A link to the span that `remote` names; `None` if it names a trace alone.
+    #[must_use]
+    pub fn to(remote: &Remote, relation: Relation) -> Option<Self> {
+        Some(Self {
+            relation,
+            trace_id: remote.trace_id,
+            span_id: remote.parent?,
+            flags: remote.flags,
+            confidence: 0.0,
+        })
+    }
 }
 
 /// The most links that a span carries.
@@ -199,8 +267,14 @@ pub struct Span {
     pub connection: Option<ConnectionUse>,
     /// The header format that the parent was read from.
     pub context_source: Option<Format>,
-    /// Whether a context header could not be read.
-    pub context_invalid: bool,
+    /// The context in another format that named another trace, and lost.
+    pub context_conflict: Option<Conflict>,
+    /// The context headers that could not be read.
+    pub context_rejected: Rejections,
+    /// Whether a context header was signed, and so went on as it was.
+    pub context_frozen: bool,
+    /// Members of the baggage that were asked for by name.
+    pub baggage: Option<Box<[Member]>>,
 }
 
 impl Span {
@@ -213,7 +287,12 @@ impl Span {
             parent: None,
             parent_is_remote: false,
             flags: context.flags,
-            state: context.state.clone(),
+            // In memory of its own: a span outlives the buffers of its connection.
+            state: context
+                .state
+                .as_ref()
+                .and_then(|state| state.to_str().ok())
+                .map(Arc::from),
             kind,
             parentage: None,
             links: [None; MAX_LINKS],
@@ -235,7 +314,10 @@ impl Span {
             resend_count: 0,
             connection: None,
             context_source: None,
-            context_invalid: false,
+            context_conflict: None,
+            context_rejected: Rejections::default(),
+            context_frozen: false,
+            baggage: None,
         }
     }
 

@@ -37,7 +37,7 @@ use throughline::{
     otel::Hops,
     phase::{Party, Phase, Recorder},
     sink::Sink,
-    span::{Kind, Link, Span},
+    span::{Kind, Link, Relation, Span},
 };
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -289,11 +289,12 @@ fn links_times_and_interruptions_survive_to_the_nanosecond() {
     let context = TraceContext::new(
         ambient::trace_id(),
         ambient::span_id(),
-        TraceFlags::SAMPLED.with_random(),
+        TraceFlags::SAMPLED.and(TraceFlags::RANDOM),
     );
     let started = SystemTime::UNIX_EPOCH + Duration::new(1_764_000_000, 123_456_789);
     let mut span = Box::new(Span::new(Kind::Client, &context, started));
     let candidate = Link {
+        relation: Relation::Candidate,
         trace_id: ambient::trace_id(),
         span_id: ambient::span_id(),
         flags: TraceFlags::SAMPLED,
@@ -331,11 +332,9 @@ fn links_times_and_interruptions_survive_to_the_nanosecond() {
     let to = &link.span_context;
     assert_eq!(to.trace_id().to_string(), candidate.trace_id.to_string());
     assert_eq!(to.span_id().to_string(), candidate.span_id.to_string());
-    assert_eq!(
-        link.attributes[0].key.as_str(),
-        "throughline.parent.confidence"
-    );
-    assert_eq!(link.attributes[0].value, Value::from(0.4));
+    let confidence = &link.attributes[1];
+    assert_eq!(confidence.key.as_str(), "throughline.parent.confidence");
+    assert_eq!(confidence.value, Value::from(0.4));
 }
 
 /// A processor that counts what is asked of it.

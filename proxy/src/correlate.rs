@@ -15,9 +15,10 @@ use std::{
 
 use throughline::{
     client::Cause,
-    context::{TraceContext, TraceFlags},
-    propagation::{Extraction, Remote},
-    span::{Evidence, Link, MAX_LINKS, Parentage},
+    context::TraceContext,
+    id::SpanId,
+    propagation::{Extraction, Rejections, Remote},
+    span::{Conflict, Evidence, Link, MAX_LINKS, Parentage, Relation},
 };
 
 use crate::window::{Inbound, Window};
@@ -87,10 +88,33 @@ impl Correlator {
     /// The cause of `call`, given the exchanges that may have been it. Part of step 7 of the way of a
     /// request.
     pub fn decide(&mut self, window: &Window, call: Call<'_>) -> Cause {
-        let candidates = window.newest_open().len();
-        if let Some(remote) = &call.context.remote {
-            return propagated(window, remote, call.context, candidates);
+        let winner = believed(window, call.context);
+        let names_parent = winner.is_some_and(|remote| remote.parent.is_some());
+        let mut cause = match winner {
+            Some(remote) => {
+                let candidates = window.newest_open().len();
+                propagated(window, remote, call.context, candidates)
+            }
+            None => self.inferred(window, call),
+        };
+        cause.sampled = match winner {
+            Some(remote) => remote.sampled.filter(|_| !names_parent),
+            None => call.context.decision,
+        };
+        cause.source = winner.map(|remote| remote.source);
+        cause.rejected = call.context.rejected;
+        if let Some(loser) = winner.and_then(|winner| call.context.conflict(winner)) {
+            cause.conflict = Some(Conflict::of(loser));
+            if let Some(free) = cause.links.iter_mut().find(|link| link.is_none()) {
+                *free = Link::to(loser, Relation::Conflict);
+            }
         }
+        cause
+    }
+
+    /// The cause of a call that carries no context.
+    fn inferred(&mut self, window: &Window, call: Call<'_>) -> Cause {
+        let candidates = window.newest_open().len();
         if let Some(inbound) = call.request_id.and_then(|id| window.by_request_id(id)) {
             return asserted(inbound, Evidence::RequestId, 1.0, candidates);
         }
@@ -131,6 +155,29 @@ impl Correlator {
     }
 }
 
+/// Which of the contexts in a call is believed, where several disagree.
+///
+/// An app that knows some formats and not others passes on what it knows, and leaves in the rest what
+/// was there before, or what a library of its own began. So a context of a trace that is open here
+/// goes before one that is not; and in such a trace a span of the app's own before ours, because that
+/// lies between. Where that does not decide, the order of trust does.
+fn believed<'r>(window: &Window, read: &'r Extraction) -> Option<&'r Remote> {
+    let first = read.remote()?;
+    let agrees = |remote: &Remote| {
+        remote.parent == first.parent && remote.trace_id.is_same_trace(first.trace_id)
+    };
+    if read.is_signed() || read.remotes().all(agrees) {
+        return Some(first);
+    }
+    let is_ours = |parent: SpanId| window.by_span(parent).is_some();
+    let known = || {
+        read.remotes()
+            .filter(|remote| window.knows(remote.trace_id))
+    };
+    let of_the_app = known().find(|remote| remote.parent.is_some_and(|parent| !is_ours(parent)));
+    of_the_app.or_else(|| known().next()).or(Some(first))
+}
+
 /// The call carries a context.
 fn propagated(window: &Window, remote: &Remote, read: &Extraction, candidates: usize) -> Cause {
     let ours = match remote.parent {
@@ -141,38 +188,31 @@ fn propagated(window: &Window, remote: &Remote, read: &Extraction, candidates: u
             .find(|inbound| inbound.context.trace_id == remote.trace_id),
     };
     let ours = ours.filter(|inbound| inbound.context.trace_id == remote.trace_id);
-    let said = read.baggage.clone();
     let parent = match (ours, remote.parent) {
         // The app forwards what we gave it, perhaps not all of it: what it left out still holds.
-        (Some(inbound), _) => Some(TraceContext {
-            state: remote
-                .state
-                .clone()
-                .or_else(|| inbound.context.state.clone()),
-            baggage: said.or_else(|| inbound.context.baggage.clone()),
-            xray: read.xray.clone().or_else(|| inbound.context.xray.clone()),
-            ..inbound.context.clone()
-        }),
+        (Some(inbound), _) => {
+            let ours = inbound.context.clone();
+            let said = read.at(remote, ours.span_id);
+            Some(TraceContext {
+                state: said.state.or(ours.state),
+                baggage: said.baggage.or(ours.baggage),
+                xray: said.xray.or(ours.xray),
+                datadog: said.datadog.or(ours.datadog),
+                ..ours
+            })
+        }
         // The app makes spans of its own: its parent is left alone.
         (None, Some(parent)) => {
-            let flags = TraceFlags::default().with_sampled(remote.sampled.unwrap_or(true));
-            let flags = if remote.random {
-                flags.with_random()
-            } else {
-                flags
-            };
-            Some(TraceContext {
-                state: remote.state.clone(),
-                baggage: said,
-                xray: read.xray.clone(),
-                ..TraceContext::new(remote.trace_id, parent, flags)
-            })
+            let mut theirs = read.at(remote, parent);
+            theirs.flags = theirs.flags.with_sampled(remote.sampled.unwrap_or(true));
+            Some(theirs)
         }
         (None, None) => None,
     };
     Cause {
         adopted: parent.is_none().then_some(remote.trace_id),
         parent,
+        sampled: None,
         parent_is_remote: ours.is_none(),
         parentage: Parentage {
             evidence: Evidence::Propagated,
@@ -180,6 +220,9 @@ fn propagated(window: &Window, remote: &Remote, read: &Extraction, candidates: u
             candidates: count(candidates),
         },
         links: [None; MAX_LINKS],
+        source: None,
+        conflict: None,
+        rejected: Rejections::default(),
     }
 }
 
@@ -187,6 +230,7 @@ fn asserted(inbound: &Inbound, evidence: Evidence, confidence: f32, candidates: 
     Cause {
         adopted: None,
         parent: Some(inbound.context.clone()),
+        sampled: None,
         parent_is_remote: false,
         parentage: Parentage {
             evidence,
@@ -194,6 +238,9 @@ fn asserted(inbound: &Inbound, evidence: Evidence, confidence: f32, candidates: 
             candidates: count(candidates),
         },
         links: [None; MAX_LINKS],
+        source: None,
+        conflict: None,
+        rejected: Rejections::default(),
     }
 }
 
@@ -203,6 +250,7 @@ fn left_open(window: &Window, each: f32, candidates: usize) -> Cause {
     if each >= MIN_LINK {
         for (link, inbound) in links.iter_mut().zip(window.newest_open()) {
             *link = Some(Link {
+                relation: Relation::Candidate,
                 trace_id: inbound.context.trace_id,
                 span_id: inbound.context.span_id,
                 flags: inbound.context.flags,
@@ -213,6 +261,7 @@ fn left_open(window: &Window, each: f32, candidates: usize) -> Cause {
     Cause {
         adopted: None,
         parent: None,
+        sampled: None,
         parent_is_remote: false,
         parentage: Parentage {
             evidence: Evidence::Open,
@@ -220,6 +269,9 @@ fn left_open(window: &Window, each: f32, candidates: usize) -> Cause {
             candidates: count(candidates),
         },
         links,
+        source: None,
+        conflict: None,
+        rejected: Rejections::default(),
     }
 }
 
@@ -237,10 +289,11 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use http::HeaderMap;
+    use http::{HeaderMap, HeaderValue};
     use throughline::{
-        id::{SpanId, TraceId},
-        propagation::Propagator,
+        context::TraceFlags,
+        id::TraceId,
+        propagation::{Format, Propagator},
     };
 
     /// An app with this many open requests, numbered from 1.
@@ -248,7 +301,7 @@ mod tests {
         let mut window = Window::new(64, 64);
         for n in 1..=requests {
             let mut context = TraceContext::new(trace(n), span(n), TraceFlags::SAMPLED);
-            context.state = Some("vendor=1".into());
+            context.state = Some(HeaderValue::from_static("vendor=1"));
             window.open(Inbound {
                 context,
                 request_id: Some(format!("request-{n}").into()),
@@ -275,7 +328,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        let context = Propagator::default().extract(&map);
+        let context = Propagator::new(Format::ALL).extract(&map);
         let call = Call {
             context: &context,
             request_id: map.get("x-request-id").map(|id| id.to_str().unwrap()),
@@ -297,8 +350,8 @@ mod tests {
         let parent = cause.parent.unwrap();
         assert_eq!(parent.span_id, span(2));
         assert_eq!(
-            parent.state.as_deref(),
-            Some("vendor=1"),
+            parent.state.unwrap(),
+            "vendor=1",
             "the app dropped it, we did not"
         );
     }
@@ -326,6 +379,62 @@ mod tests {
         assert_eq!(cause.parent.unwrap().span_id, span(2));
         let cause = decide(&mut fresh(), &open(3), &root(50));
         assert_eq!((cause.parent, cause.adopted), (None, Some(trace(50))));
+    }
+
+    #[test]
+    fn of_several_contexts_that_disagree_the_one_that_is_open_here_is_believed() {
+        let ours = |n| format!("Root={};Parent={};Sampled=1", trace(n).xray(), span(n));
+        let w3c = |n, s| format!("00-{}-{}-01", trace(n), span(s));
+        for (why, traceparent, xray, expected, conflict) in [
+            (
+                "a library began another trace, and our header was copied",
+                w3c(50, 51),
+                ours(2),
+                (trace(2), span(2)),
+                true,
+            ),
+            (
+                "our headers were copied, and a library made a span in one format",
+                w3c(2, 2),
+                format!("Root={};Parent={};Sampled=1", trace(2).xray(), span(99)),
+                (trace(2), span(99)),
+                false,
+            ),
+            (
+                "nothing is known here",
+                w3c(50, 51),
+                ours(60),
+                (trace(50), span(51)),
+                true,
+            ),
+        ] {
+            let headers = [("traceparent", traceparent), ("x-amzn-trace-id", xray)];
+            let cause = decide(&mut fresh(), &open(3), &headers);
+            let parent = cause.parent.unwrap();
+            assert_eq!((parent.trace_id, parent.span_id), expected, "{why}");
+            assert_eq!(cause.conflict.is_some(), conflict, "{why}");
+            let relation = cause.links[0].map(|link| link.relation);
+            assert_eq!(relation, conflict.then_some(Relation::Conflict), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_a_call_decides_without_naming_a_parent_is_kept() {
+        let zeros = "Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0";
+        let bare = format!("Root={};Sampled=0", trace(50).xray());
+        for requests in 0..3 {
+            for said in [zeros, &bare] {
+                let said = [("x-amzn-trace-id", said.to_owned())];
+                let cause = decide(&mut fresh(), &open(requests), &said);
+                assert_eq!(cause.sampled, Some(false), "{requests} open, {said:?}");
+            }
+            let cause = decide(&mut fresh(), &open(requests), &[]);
+            assert_eq!(cause.sampled, None, "{requests} open");
+        }
+        let w3c = format!("00-{}-{}-00", trace(2), span(99));
+        let cause = decide(&mut fresh(), &open(1), &[("traceparent", w3c)]);
+        assert_eq!(cause.sampled, None, "its parent says it");
+        assert!(!cause.parent.unwrap().flags.is_sampled());
     }
 
     #[test]

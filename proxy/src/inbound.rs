@@ -16,7 +16,7 @@ use throughline::{
     body::TracedBody,
     future::ResponseFuture,
     phase::Recorder,
-    server::{Hop, Server},
+    server::{Arrival, Hop, Server},
     sink::Discard,
 };
 use tower::{Layer, Service};
@@ -27,7 +27,9 @@ use crate::{
     listen::{Connection, Draining, Stack},
     pipeline::Pipeline,
     pool::{RequestBody, ResponseBody, Upstream},
-    reply, retry,
+    reply,
+    request_id::RequestIds,
+    retry,
     window::{Inbound as Entry, Key, Window},
 };
 
@@ -43,6 +45,8 @@ pub struct Tracing {
     pub pipeline: Pipeline,
     /// Headers whose values name a request.
     pub request_id_headers: Arc<[HeaderName]>,
+    /// Gives an id to a request that has none; `None` leaves it without.
+    pub request_ids: Option<RequestIds>,
     /// The open and recent exchanges, which outbound calls are held against.
     pub window: Arc<Mutex<Window>>,
 }
@@ -166,6 +170,12 @@ impl Service<Request<Incoming>> for ToApp {
         let app = self.app.clone();
         let (mut parts, body) = request.into_parts();
         headers::strip_hop_by_hop(&mut parts.headers);
+        let ids = self.tracing.as_ref().and_then(|t| t.request_ids.as_ref());
+        if let Some(ids) = ids {
+            let arrival = parts.extensions.get::<Arrival>();
+            let peer = arrival.and_then(|arrival| arrival.peer);
+            ids.ensure(&mut parts.headers, peer, ambient::random);
+        }
         let hop = parts.extensions.get::<Hop>().cloned();
         let open = match (&self.tracing, &hop) {
             (Some(tracing), Some(hop)) => Some(OpenExchange::begin(tracing, hop, &parts.headers)),

@@ -17,6 +17,7 @@ pub mod listen;
 pub mod outbound;
 pub mod pool;
 mod reply;
+mod request_id;
 mod retry;
 mod watched;
 

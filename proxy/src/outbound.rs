@@ -19,7 +19,7 @@ use throughline::{
     ClientLayer,
     body::TracedBody,
     client::{Client, Resend},
-    propagation::Propagator,
+    propagation::{Propagator, signed::Signature},
 };
 use tower::{Layer, Service};
 
@@ -217,7 +217,8 @@ async fn traced(
 
 impl Tracing {
     fn correlate<B>(&self, request: &Request<B>) -> throughline::client::Cause {
-        let context = self.propagator.extract(request.headers());
+        let signature = Signature::of(request.uri(), request.headers());
+        let context = self.propagator.extract_signed(request.headers(), signature);
         let call = Call {
             context: &context,
             request_id: inbound::request_id(request.headers(), &self.request_id_headers),
@@ -239,9 +240,7 @@ impl Tracing {
         drop((correlator, window));
         let counters = self.pipeline.counters();
         counters.correlated(cause.parentage.evidence);
-        if context.invalid {
-            counters.context_invalid();
-        }
+        counters.contexts_rejected(&context.rejected);
         cause
     }
 }

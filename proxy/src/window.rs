@@ -10,7 +10,10 @@ use std::{
     time::Instant,
 };
 
-use throughline::{context::TraceContext, id::SpanId};
+use throughline::{
+    context::TraceContext,
+    id::{SpanId, TraceId},
+};
 
 /// An inbound exchange, as far as it matters to calls that it may cause.
 #[derive(Clone, Debug)]
@@ -54,6 +57,8 @@ impl Window {
 
     /// An exchange begins.
     pub fn open(&mut self, inbound: Inbound) -> Key {
+        let context = inbound.context.detached();
+        let inbound = Inbound { context, ..inbound };
         if self.open.len() >= self.max_open {
             self.open.pop_first();
             self.forgotten += 1;
@@ -90,6 +95,13 @@ impl Window {
             .find(|inbound| inbound.context.span_id == span_id)
     }
 
+    /// Whether an exchange, open or recent, belongs to this trace.
+    #[must_use]
+    pub fn knows(&self, trace_id: TraceId) -> bool {
+        self.all()
+            .any(|inbound| inbound.context.trace_id == trace_id)
+    }
+
     /// The one exchange that came with this value; `None` if there are several.
     #[must_use]
     pub fn by_request_id(&self, request_id: &str) -> Option<&Inbound> {
@@ -119,7 +131,7 @@ mod tests {
     )]
 
     use super::*;
-    use throughline::{context::TraceFlags, id::TraceId};
+    use throughline::context::TraceFlags;
 
     fn inbound(n: u64, request_id: Option<&str>) -> Inbound {
         Inbound {

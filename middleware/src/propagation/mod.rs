@@ -1,146 +1,37 @@
 //! Header formats and the order in which they are believed.
 //!
-//! One codec a file; each reads a header into a [`Remote`] and writes a [`TraceContext`] into one.
-//! A [`Propagator`] is the policy on top: which formats are read, which are written, and who wins
-//! when two of them disagree. Everything that is written says the same, because it is written from
-//! one context.
+//! One codec a file; each reads headers into a [`Remote`] and writes a [`TraceContext`] into them. A
+//! [`Propagator`] is the policy on top: which formats are read, which are written, which are taken
+//! away, and who wins when two of them disagree. Everything that is written says the same, because it
+//! is written from one context.
 //!
-//! A malformed header is never an error for a request. It reads as absent, and
-//! [`Extraction::invalid`] says so, to be counted and noted on the span.
+//! A malformed header is never an error for a request. It reads as absent and is not passed on beside
+//! what we write; [`Extraction::rejected`] says what was wrong, to be counted and noted on the span.
 
+mod b3;
 mod baggage;
+mod datadog;
+mod extraction;
+mod format;
+mod jaeger;
+mod reject;
+pub mod signed;
+mod value;
 mod w3c;
 mod xray;
 
-use std::{fmt, str::FromStr, sync::Arc};
-
 use http::HeaderMap;
 
-use crate::{
-    context::{TraceContext, TraceFlags},
-    id::{SpanId, TraceId},
+use self::{b3::Said, signed::Signature};
+pub use self::{
+    baggage::baggage_value,
+    extraction::{Extraction, Remote},
+    format::{Format, UnknownFormat},
+    reject::{Reason, Rejections},
 };
+use crate::context::TraceContext;
 
-/// A header format, by the name that `OTEL_PROPAGATORS` gives it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// W3C `traceparent` and `tracestate`.
-    TraceContext,
-    /// W3C `baggage`.
-    Baggage,
-    /// AWS `X-Amzn-Trace-Id`.
-    XRay,
-}
-
-impl Format {
-    /// Every format, in the default order of trust.
-    pub const ALL: [Self; 3] = [Self::TraceContext, Self::Baggage, Self::XRay];
-
-    /// The name in `OTEL_PROPAGATORS`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::TraceContext => "tracecontext",
-            Self::Baggage => "baggage",
-            Self::XRay => "xray",
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Format {
-    type Err = UnknownFormat;
-
-    fn from_str(name: &str) -> Result<Self, UnknownFormat> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.name() == name)
-            .ok_or_else(|| UnknownFormat(name.to_owned()))
-    }
-}
-
-/// A name that stands for no header format.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownFormat(String);
-
-impl fmt::Display for UnknownFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no header format is called {:?}; known are", self.0)?;
-        for (i, format) in Format::ALL.into_iter().enumerate() {
-            write!(f, "{} {format}", if i == 0 { "" } else { "," })?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for UnknownFormat {}
-
-/// What a request says about the trace that it belongs to.
-///
-/// It is less than a [`TraceContext`]: a load balancer names a trace but no span, and leaves open
-/// whether it is recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remote {
-    /// The trace.
-    pub trace_id: TraceId,
-    /// The caller's span, if the caller has one.
-    pub parent: Option<SpanId>,
-    /// The caller's decision, if the caller made one.
-    pub sampled: Option<bool>,
-    /// Whether the caller promises that the id's last seven bytes are random.
-    pub random: bool,
-    /// The `tracestate`, checked and joined to one line.
-    pub state: Option<Arc<str>>,
-    /// The format that this was read from.
-    pub source: Format,
-}
-
-/// Everything that was read from the headers of one request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Extraction {
-    /// The trace to continue; `None` means that we are the root.
-    pub remote: Option<Remote>,
-    /// The baggage, which travels whether or not there is a trace.
-    pub baggage: Option<Arc<[u8]>>,
-    /// Fields of an `X-Amzn-Trace-Id` that are passed on untouched.
-    pub xray: Option<Arc<str>>,
-    /// Whether a context header was there and could not be read.
-    pub invalid: bool,
-}
-
-impl Extraction {
-    /// The context at `span_id`, which continues what was read or else starts the trace `fresh`.
-    #[must_use]
-    pub fn continued(&self, span_id: SpanId, fresh: impl FnOnce() -> TraceId) -> TraceContext {
-        let (trace_id, flags, state) = match &self.remote {
-            Some(remote) => {
-                let flags = TraceFlags::default().with_sampled(remote.sampled == Some(true));
-                let flags = if remote.random {
-                    flags.with_random()
-                } else {
-                    flags
-                };
-                (remote.trace_id, flags, remote.state.clone())
-            }
-            None => (fresh(), TraceFlags::RANDOM, None),
-        };
-        TraceContext {
-            trace_id,
-            span_id,
-            flags,
-            state,
-            baggage: self.baggage.clone(),
-            xray: self.xray.clone(),
-        }
-    }
-}
-
-/// Which formats are read, in which order of trust, and which are written.
+/// Which formats are read, in which order of trust, which are written, and which are taken away.
 ///
 /// ```
 /// use http::HeaderMap;
@@ -152,7 +43,7 @@ impl Extraction {
 ///     "Root=1-6721a5f0-112233445566778899aabbcc".parse().unwrap(),
 /// );
 /// let read = Propagator::default().extract(&headers);
-/// let remote = read.remote.unwrap();
+/// let remote = read.remote().unwrap();
 /// assert_eq!(remote.trace_id.to_string(), "6721a5f0112233445566778899aabbcc");
 /// assert_eq!(remote.parent, None, "a load balancer has no span");
 /// ```
@@ -160,12 +51,13 @@ impl Extraction {
 pub struct Propagator {
     read: Vec<Format>,
     write: Vec<Format>,
+    strip: Vec<Format>,
 }
 
 impl Default for Propagator {
-    /// Reads and writes every format.
+    /// Reads and writes [`Format::DEFAULT`].
     fn default() -> Self {
-        Self::new(Format::ALL)
+        Self::new(Format::DEFAULT)
     }
 }
 
@@ -176,13 +68,21 @@ impl Propagator {
         Self {
             write: read.clone(),
             read,
+            strip: Vec::new(),
         }
     }
 
-    /// Writes these formats instead of those that are read.
+    /// Writes these formats instead of those that are read. What is not written is left as it is.
     #[must_use]
     pub fn writing(mut self, formats: impl IntoIterator<Item = Format>) -> Self {
         self.write = formats.into_iter().collect();
+        self
+    }
+
+    /// Takes these formats away before anything is written.
+    #[must_use]
+    pub fn stripping(mut self, formats: impl IntoIterator<Item = Format>) -> Self {
+        self.strip = formats.into_iter().collect();
         self
     }
 
@@ -192,126 +92,153 @@ impl Propagator {
         &self.read
     }
 
-    /// Reads the context of a request.
-    ///
-    /// The first format that names both a trace and a span wins; a format that names a trace alone,
-    /// as load balancers write it, is the fallback.
+    /// Reads the context of a request that is not signed.
     #[must_use]
     pub fn extract(&self, headers: &HeaderMap) -> Extraction {
+        self.extract_signed(headers, Signature::default())
+    }
+
+    /// Reads the context of a request whose `signature` is that.
+    ///
+    /// Formats are believed in the order in which they are configured, but what is signed goes
+    /// before what is not: whoever receives the request will read it whatever we say.
+    #[must_use]
+    pub fn extract_signed(&self, headers: &HeaderMap, signature: Signature) -> Extraction {
         let mut out = Extraction::default();
-        for format in &self.read {
-            let read = match format {
-                Format::Baggage => {
-                    out.baggage = baggage::extract(headers);
-                    continue;
-                }
-                Format::TraceContext => w3c::extract(headers),
-                Format::XRay => xray::extract(headers).map(|found| {
-                    let (remote, rest) = found?;
-                    out.xray = rest;
-                    Some(remote)
-                }),
-            };
-            match read {
-                Ok(Some(remote)) => {
-                    let better = match &out.remote {
-                        None => true,
-                        Some(best) => best.parent.is_none() && remote.parent.is_some(),
-                    };
-                    if better {
-                        out.remote = Some(remote);
-                    }
-                }
-                Ok(None) => {}
-                Err(Malformed) => out.invalid = true,
-            }
+        if signature.covers_context() {
+            let signed = self.read.iter().filter(|format| signature.covers(**format));
+            signed.for_each(|format| read(*format, headers, &mut out));
+            out.is_signed = out.remote().is_some();
         }
+        let others = self
+            .read
+            .iter()
+            .filter(|format| !signature.covers(**format));
+        others.for_each(|format| read(*format, headers, &mut out));
         out
     }
 
-    /// Writes `context` in every configured format, in place of what was there.
+    /// Writes `context` into a request that is not signed, in every configured format and in place of
+    /// what was there.
     ///
     /// Each format ends up with exactly one header line of each name, or none where there is nothing
     /// to say.
     pub fn inject(&self, context: &TraceContext, headers: &mut HeaderMap) {
+        self.inject_signed(context, headers, Signature::default());
+    }
+
+    /// Writes `context` into a request whose `signature` is that: what it covers is left as it is,
+    /// and a service of AWS' own is told in AWS' format alone.
+    pub fn inject_signed(
+        &self,
+        context: &TraceContext,
+        headers: &mut HeaderMap,
+        signature: Signature,
+    ) {
+        for format in &self.strip {
+            format.remove(headers, signature);
+        }
         for format in &self.write {
+            if signature.covers(*format) || (signature.is_for_aws() && *format != Format::XRay) {
+                continue;
+            }
             match format {
                 Format::TraceContext => w3c::inject(context, headers),
                 Format::Baggage => baggage::inject(context, headers),
                 Format::XRay => xray::inject(context, headers),
+                Format::B3 => b3::inject_single(context, headers),
+                Format::B3Multi => b3::inject_multi(context, headers),
+                Format::Jaeger => jaeger::inject(context, headers),
+                Format::Datadog => datadog::inject(context, headers),
+            }
+        }
+    }
+
+    /// Takes away what could not be read, so that nobody behind us trips over it. Baggage is the
+    /// application's: it is not ours to take.
+    pub fn discard(&self, rejected: &Rejections, headers: &mut HeaderMap, signature: Signature) {
+        if rejected.is_empty() {
+            return;
+        }
+        for (format, reason) in rejected.iter() {
+            // A `tracestate` that breaks its rules is replaced by what is written.
+            if format != Format::Baggage && reason != Reason::State {
+                format.remove(headers, signature);
+            }
+        }
+    }
+
+    /// Takes away every trace context that we would have read: that of somebody who is not trusted.
+    pub fn forget(&self, headers: &mut HeaderMap, signature: Signature) {
+        for format in &self.read {
+            // The fields of load balancers are in X-Ray's header; it is written anew, or the trace in
+            // it is nobody's but theirs.
+            if *format != Format::Baggage {
+                format.remove(headers, signature);
             }
         }
     }
 }
 
-/// A context header that was there and that its format does not allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Malformed;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const W3C: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-    fn read(pairs: &[(&'static str, &str)]) -> Extraction {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.append(*name, value.parse().unwrap());
+/// Reads one format into `out`.
+fn read(format: Format, headers: &HeaderMap, out: &mut Extraction) {
+    let found = match format {
+        Format::TraceContext => w3c::extract(headers).inspect(|remote| {
+            if remote.is_some() {
+                match w3c::state(headers) {
+                    Ok(state) => out.state = state,
+                    Err(reason) => out.rejected.note(format, reason),
+                }
+            }
+        }),
+        Format::Baggage => match baggage::extract(headers) {
+            Ok(baggage) => {
+                out.baggage = baggage.or_else(|| out.baggage.take());
+                Ok(None)
+            }
+            Err(reason) => Err(reason),
+        },
+        Format::XRay => xray::extract(headers).map(|found| {
+            let found = found?;
+            out.xray = found.order;
+            if found.remote.is_none() {
+                out.decision.get_or_insert(false);
+            }
+            found.remote
+        }),
+        Format::B3 | Format::B3Multi => match b3::extract(headers, format) {
+            Ok(Some(Said::Context(remote))) => Ok(Some(remote)),
+            Ok(Some(Said::Decision(sampled))) => {
+                out.decision.get_or_insert(sampled);
+                Ok(None)
+            }
+            Ok(None) => Ok(None),
+            Err((spelling, reason)) => {
+                out.rejected.note(spelling, reason);
+                Ok(None)
+            }
+        },
+        Format::Jaeger => {
+            if out.baggage.is_none() {
+                match jaeger::extract_baggage(headers) {
+                    Ok(baggage) => out.baggage = baggage,
+                    Err(reason) => out.rejected.note(Format::Baggage, reason),
+                }
+            }
+            jaeger::extract(headers)
         }
-        Propagator::default().extract(&headers)
-    }
-
-    #[test]
-    fn traceparent_wins_over_a_bare_root() {
-        let got = read(&[
-            (
-                "x-amzn-trace-id",
-                "Root=1-6721a5f0-112233445566778899aabbcc",
-            ),
-            ("traceparent", W3C),
-        ]);
-        assert_eq!(got.remote.unwrap().source, Format::TraceContext);
-        assert!(!got.invalid);
-    }
-
-    #[test]
-    fn whole_xray_context_wins_over_nothing_and_over_a_broken_traceparent() {
-        let whole = "Root=1-6721a5f0-112233445566778899aabbcc;Parent=00f067aa0ba902b7;Sampled=1";
-        let got = read(&[("x-amzn-trace-id", whole), ("traceparent", "00-zz")]);
-        assert_eq!(got.remote.unwrap().source, Format::XRay);
-        assert!(got.invalid, "the broken traceparent is noted");
-    }
-
-    #[test]
-    fn all_outputs_agree() {
-        let context = TraceContext::new(
-            TraceId::from_hex("4bf92f3577b34da6a3ce929d0e0e4736").unwrap(),
-            SpanId::from_hex("00f067aa0ba902b7").unwrap(),
-            TraceFlags::SAMPLED,
-        );
-        let mut headers = HeaderMap::new();
-        headers.append("traceparent", "stale".parse().unwrap());
-        headers.append("traceparent", "staler".parse().unwrap());
-        Propagator::default().inject(&context, &mut headers);
-        assert_eq!(
-            headers.get_all("traceparent").iter().collect::<Vec<_>>(),
-            [W3C]
-        );
-        assert_eq!(
-            headers["x-amzn-trace-id"],
-            "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=1"
-        );
-    }
-
-    #[test]
-    fn names_are_those_of_otel_propagators() {
-        for format in Format::ALL {
-            assert_eq!(format.name().parse(), Ok(format));
-        }
-        assert_eq!(
-            "b4".parse::<Format>().unwrap_err().to_string(),
-            "no header format is called \"b4\"; known are tracecontext, baggage, xray"
-        );
+        Format::Datadog => datadog::extract(headers).map(|found| {
+            let (remote, more) = found?;
+            out.datadog = more;
+            Some(remote)
+        }),
+    };
+    match found {
+        Ok(Some(remote)) => out.found(remote),
+        Ok(None) => {}
+        Err(reason) => out.rejected.note(format, reason),
     }
 }
+
+#[cfg(test)]
+mod tests;

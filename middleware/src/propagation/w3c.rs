@@ -8,11 +8,9 @@
 //! A higher version is read as version 00's prefix (section 4.3). An invalid `traceparent` takes the
 //! `tracestate` with it; an invalid `tracestate` goes alone.
 
-use std::sync::Arc;
-
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Format, Malformed, Remote};
+use super::{Format, Reason, Remote, value};
 use crate::{
     context::{TraceContext, TraceFlags},
     id::{SpanId, TraceId},
@@ -21,27 +19,50 @@ use crate::{
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
+pub(super) static HEADERS: [HeaderName; 2] = [TRACEPARENT, TRACESTATE];
+
 /// The most members that a `tracestate` may have (section 3.3.1.1).
 const MAX_MEMBERS: usize = 32;
 
-pub(super) fn extract(headers: &HeaderMap) -> Result<Option<Remote>, Malformed> {
+pub(super) fn extract(headers: &HeaderMap) -> Result<Option<Remote>, Reason> {
     let mut lines = headers.get_all(TRACEPARENT).iter();
     let Some(line) = lines.next() else {
         return Ok(None);
     };
     if lines.next().is_some() {
-        // Nobody can say which of two parents is the right one.
-        return Err(Malformed);
+        // Here the specification does not even allow the same line twice.
+        return Err(Reason::Duplicate);
     }
     let (trace_id, span_id, flags) = parse_traceparent(line.as_bytes())?;
     Ok(Some(Remote {
         trace_id,
         parent: Some(span_id),
         sampled: Some(flags.is_sampled()),
-        random: flags.to_byte() & TraceFlags::RANDOM.to_byte() != 0,
-        state: parse_tracestate(headers),
+        flags,
         source: Format::TraceContext,
     }))
+}
+
+/// All `tracestate` lines joined in order to one; `None` if there is nothing in them.
+///
+/// The one line that most requests have is passed on as it is.
+pub(super) fn state(headers: &HeaderMap) -> Result<Option<HeaderValue>, Reason> {
+    let mut lines = headers.get_all(TRACESTATE).iter();
+    let Some(first) = lines.next() else {
+        return Ok(None);
+    };
+    let mut members = 0;
+    check_state(first, &mut members)?;
+    let Some(second) = lines.next() else {
+        return Ok((members > 0).then(|| first.clone()));
+    };
+    let mut joined = first.as_bytes().to_vec();
+    for line in std::iter::once(second).chain(lines) {
+        check_state(line, &mut members)?;
+        joined.push(b',');
+        joined.extend_from_slice(line.as_bytes());
+    }
+    Ok(value::of(&joined).filter(|_| members > 0))
 }
 
 pub(super) fn inject(context: &TraceContext, headers: &mut HeaderMap) {
@@ -50,40 +71,35 @@ pub(super) fn inject(context: &TraceContext, headers: &mut HeaderMap) {
     line[36..52].copy_from_slice(&context.span_id.to_hex());
     let flags = context.flags.to_byte();
     line[54] = b'0' + flags; // Only two bits have a meaning, so one digit below 4 says it all.
-    let value = HeaderValue::from_bytes(&line).expect("hexadecimal digits and dashes");
+    let value = value::of(&line).expect("hexadecimal digits and dashes");
     headers.insert(TRACEPARENT, value);
-
-    match context
-        .state
-        .as_deref()
-        .and_then(|s| HeaderValue::from_str(s).ok())
-    {
-        Some(state) => headers.insert(TRACESTATE, state),
+    match &context.state {
+        Some(state) => headers.insert(TRACESTATE, state.clone()),
         None => headers.remove(TRACESTATE),
     };
 }
 
-fn parse_traceparent(line: &[u8]) -> Result<(TraceId, SpanId, TraceFlags), Malformed> {
+fn parse_traceparent(line: &[u8]) -> Result<(TraceId, SpanId, TraceFlags), Reason> {
     let line = line.trim_ascii();
     if line.len() < 55 || line[2] != b'-' || line[35] != b'-' || line[52] != b'-' {
-        return Err(Malformed);
+        return Err(Reason::Syntax);
     }
     // The specification has lower case only; a receiver must not accept anything else.
     if line[..55].iter().any(u8::is_ascii_uppercase) {
-        return Err(Malformed);
+        return Err(Reason::Characters);
     }
-    let version = byte(&line[..2]).ok_or(Malformed)?;
+    let version = byte(&line[..2]).ok_or(Reason::Version)?;
     let fits = match version {
-        0xff => false,
+        0xff => return Err(Reason::Version),
         0 => line.len() == 55,
         _ => line.len() == 55 || line[55] == b'-',
     };
     if !fits {
-        return Err(Malformed);
+        return Err(Reason::Syntax);
     }
-    let trace_id = TraceId::from_hex(&line[3..35]).ok_or(Malformed)?;
-    let span_id = SpanId::from_hex(&line[36..52]).ok_or(Malformed)?;
-    let flags = byte(&line[53..55]).ok_or(Malformed)?;
+    let trace_id = TraceId::from_hex(&line[3..35]).ok_or(Reason::TraceId)?;
+    let span_id = SpanId::from_hex(&line[36..52]).ok_or(Reason::ParentId)?;
+    let flags = byte(&line[53..55]).ok_or(Reason::Flags)?;
     Ok((trace_id, span_id, TraceFlags::from_byte(flags)))
 }
 
@@ -96,28 +112,20 @@ fn byte(hex: &[u8]) -> Option<u8> {
         .flatten()
 }
 
-/// All `tracestate` lines joined in order, or `None` if there is nothing or anything in it is wrong.
-fn parse_tracestate(headers: &HeaderMap) -> Option<Arc<str>> {
-    let mut joined = String::new();
-    let mut members = 0;
-    for line in headers.get_all(TRACESTATE) {
-        let line = line.to_str().ok()?;
-        for member in line.split(',') {
-            let member = member.trim_matches([' ', '\t']);
-            if member.is_empty() {
-                continue;
-            }
-            members += 1;
-            if members > MAX_MEMBERS || !is_member(member) {
-                return None;
-            }
-            if !joined.is_empty() {
-                joined.push(',');
-            }
-            joined.push_str(member);
+/// Whether the members of this line keep to the rules; those before it are counted with them.
+fn check_state(line: &HeaderValue, members: &mut usize) -> Result<(), Reason> {
+    let line = line.to_str().map_err(|_| Reason::State)?;
+    for member in line.split(',') {
+        let member = member.trim_matches([' ', '\t']);
+        if member.is_empty() {
+            continue;
+        }
+        *members += 1;
+        if *members > MAX_MEMBERS || !is_member(member) {
+            return Err(Reason::State);
         }
     }
-    (!joined.is_empty()).then(|| joined.into())
+    Ok(())
 }
 
 fn is_member(member: &str) -> bool {
@@ -172,49 +180,80 @@ mod tests {
 
     #[test]
     fn malformed_traceparents() {
-        for (why, line) in [
-            ("empty", String::new()),
-            ("version ff", GOOD.replacen("00", "ff", 1)),
-            ("version is not hex", GOOD.replacen("00", "0x", 1)),
-            ("version has a sign", GOOD.replacen("00", "+0", 1)),
+        let upper = GOOD.to_uppercase();
+        for (why, line, reason) in [
+            ("empty", String::new(), Reason::Syntax),
+            ("version ff", GOOD.replacen("00", "ff", 1), Reason::Version),
+            (
+                "version is not hex",
+                GOOD.replacen("00", "0x", 1),
+                Reason::Version,
+            ),
+            (
+                "version has a sign",
+                GOOD.replacen("00", "+0", 1),
+                Reason::Version,
+            ),
             (
                 "trace id all zero",
                 format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)),
+                Reason::TraceId,
+            ),
+            (
+                "trace id is not hex",
+                GOOD.replacen("4b", "4g", 1),
+                Reason::TraceId,
             ),
             (
                 "parent id all zero",
                 format!("{}0000000000000000-01", &GOOD[..36]),
+                Reason::ParentId,
             ),
-            ("upper case", GOOD.to_uppercase()),
-            ("too short", GOOD[..54].to_owned()),
-            ("version 00 with more behind", format!("{GOOD}-what")),
+            (
+                "flags are not hex",
+                format!("{}0g", &GOOD[..53]),
+                Reason::Flags,
+            ),
+            ("upper case", upper, Reason::Characters),
+            ("too short", GOOD[..54].to_owned(), Reason::Syntax),
+            (
+                "version 00 with more behind",
+                format!("{GOOD}-what"),
+                Reason::Syntax,
+            ),
             (
                 "higher version, more without a dash",
                 format!("cc{}.what", &GOOD[2..]),
+                Reason::Syntax,
             ),
-            ("dashes elsewhere", GOOD.replace('-', "_")),
+            ("dashes elsewhere", GOOD.replace('-', "_"), Reason::Syntax),
         ] {
-            assert_eq!(parse_traceparent(line.as_bytes()), Err(Malformed), "{why}");
+            assert_eq!(parse_traceparent(line.as_bytes()), Err(reason), "{why}");
         }
     }
 
-    fn state(lines: &[&str]) -> Option<String> {
+    fn read_state(lines: &[&str]) -> Result<Option<String>, Reason> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(TRACESTATE, line.parse().unwrap());
         }
-        parse_tracestate(&headers).map(|s| s.to_string())
+        let state = state(&headers)?;
+        Ok(state.map(|s| s.to_str().unwrap().to_owned()))
     }
 
     #[test]
     fn tracestate_lines_are_joined_in_order() {
-        assert_eq!(
-            state(&["a=1 , b=2", "", "c@d=3"]).as_deref(),
-            Some("a=1,b=2,c@d=3")
-        );
-        assert_eq!(state(&["a@=1,b@@c=2"]).as_deref(), Some("a@=1,b@@c=2"));
-        assert_eq!(state(&[]), None);
-        assert_eq!(state(&["  "]), None);
+        for (lines, joined) in [
+            (&["a=1 , b=2"][..], Some("a=1 , b=2")),
+            (&["a=1", "", "c@d=3"], Some("a=1,,c@d=3")),
+            (&["a@=1,b@@c=2"], Some("a@=1,b@@c=2")),
+            (&[], None),
+            (&["  "], None),
+            (&["", ""], None),
+        ] {
+            let joined = joined.map(str::to_owned);
+            assert_eq!(read_state(lines), Ok(joined), "{lines:?}");
+        }
     }
 
     #[test]
@@ -234,7 +273,7 @@ mod tests {
             ("key of 257", &format!("{}=1", "z".repeat(257))),
             ("value of 257", &format!("a={}", "v".repeat(257))),
         ] {
-            assert_eq!(state(&["ok=1", line]), None, "{why}");
+            assert_eq!(read_state(&["ok=1", line]), Err(Reason::State), "{why}");
         }
     }
 
@@ -242,7 +281,7 @@ mod tests {
         #[test]
         fn extract_undoes_inject(trace in 1u128.., span in 1u64.., flags in 0u8..4) {
             let context = TraceContext {
-                state: Some("a=1,b@c=2".into()),
+                state: Some(HeaderValue::from_static("a=1,b@c=2")),
                 ..TraceContext::new(
                     TraceId::from_bytes(trace.to_be_bytes()).unwrap(),
                     SpanId::from_random(span),
@@ -255,8 +294,8 @@ mod tests {
             prop_assert_eq!(remote.trace_id, context.trace_id);
             prop_assert_eq!(remote.parent, Some(context.span_id));
             prop_assert_eq!(remote.sampled, Some(context.flags.is_sampled()));
-            prop_assert_eq!(remote.random, flags & 2 != 0);
-            prop_assert_eq!(remote.state, context.state);
+            prop_assert_eq!(remote.flags, context.flags);
+            prop_assert_eq!(state(&headers).unwrap(), context.state);
         }
 
         #[test]

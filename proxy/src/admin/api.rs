@@ -133,7 +133,20 @@ struct SpanView {
     resend_count: u32,
     connection: Option<ConnectionView>,
     context_source: Option<&'static str>,
-    context_invalid: bool,
+    /// The context in another format that named another trace, and lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context_conflict: Option<ConflictView>,
+    /// Each context header that could not be read, as `format:reason`.
+    context_rejected: Vec<String>,
+    context_frozen: bool,
+    /// Members of the baggage that were asked for.
+    baggage: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct ConflictView {
+    format: &'static str,
+    trace_id: String,
 }
 
 #[derive(Serialize)]
@@ -145,6 +158,7 @@ struct ParentView {
 
 #[derive(Serialize)]
 struct LinkView {
+    relation: &'static str,
     trace_id: String,
     span_id: String,
     confidence: f32,
@@ -178,6 +192,7 @@ fn view(span: &Span) -> SpanView {
         links: span
             .links()
             .map(|link| LinkView {
+                relation: link.relation.name(),
                 trace_id: link.trace_id.to_string(),
                 span_id: link.span_id.to_string(),
                 confidence: link.confidence,
@@ -219,7 +234,22 @@ fn view(span: &Span) -> SpanView {
             peer: used.peer.map(|peer| peer.to_string()),
         }),
         context_source: span.context_source.map(|format| format.name()),
-        context_invalid: span.context_invalid,
+        context_conflict: span.context_conflict.map(|conflict| ConflictView {
+            format: conflict.format.name(),
+            trace_id: conflict.trace_id.to_string(),
+        }),
+        context_rejected: span
+            .context_rejected
+            .iter()
+            .map(|(format, reason)| format!("{format}:{}", reason.name()))
+            .collect(),
+        context_frozen: span.context_frozen,
+        baggage: span
+            .baggage
+            .iter()
+            .flatten()
+            .map(|member| (member.attribute.to_string(), member.value.to_string()))
+            .collect(),
     }
 }
 
@@ -251,7 +281,7 @@ mod tests {
         context::{TraceContext, TraceFlags},
         id::SpanId,
         phase::{Phase, Recorder},
-        span::{Evidence, Link, Parentage},
+        span::{Evidence, Link, Parentage, Relation},
     };
 
     use super::*;
@@ -277,6 +307,7 @@ mod tests {
             candidates: 1,
         });
         span.links[0] = Some(Link {
+            relation: Relation::Candidate,
             trace_id: context.trace_id,
             span_id: SpanId::from_random(3),
             flags: TraceFlags::SAMPLED,

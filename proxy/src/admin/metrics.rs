@@ -10,11 +10,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use throughline::span::Evidence;
+use throughline::{
+    propagation::{Format, Reason},
+    span::Evidence,
+};
 
 use super::respond;
 use crate::{
-    export::Reason,
+    export::Reason as DropReason,
     pipeline::{Counters, Ledger},
 };
 
@@ -57,7 +60,7 @@ fn render(service: &str, started: SystemTime, ledger: &Ledger, counters: &Counte
     );
     for account in &ledger.accounts {
         // Those that are zero too: a rate needs the value before the first drop.
-        for reason in Reason::ALL {
+        for reason in DropReason::ALL {
             let labels = [("exporter", account.exporter), ("reason", reason.name())];
             page.sample(&labels, account.dropped(reason));
         }
@@ -83,11 +86,20 @@ fn render(service: &str, started: SystemTime, ledger: &Ledger, counters: &Counte
     }
 
     page.family(
-        "throughline_context_invalid_total",
+        "throughline_context_rejected_total",
         "counter",
-        "Requests with a trace context header that could not be read.",
+        "Context headers that could not be read, by header format and by what is wrong with them.",
     );
-    page.sample(&[], counters.contexts_invalid());
+    for format in Format::ALL {
+        for reason in Reason::ALL {
+            let labels = [("format", format.name()), ("reason", reason.name())];
+            let count = counters.rejections(format, reason);
+            // Sixty series that are all zero would help nobody; the family is there all the same.
+            if count > 0 {
+                page.sample(&labels, count);
+            }
+        }
+    }
 
     page.family(
         "throughline_build_info",
@@ -155,6 +167,8 @@ mod tests {
     use std::{collections::HashMap, time::Duration};
 
     use super::*;
+    use throughline::propagation::Rejections;
+
     use crate::{
         export::Resource,
         pipeline::{Config, Pipeline},
@@ -164,7 +178,9 @@ mod tests {
         let resource = Resource::new("orders", Vec::new());
         let (pipeline, worker) = Pipeline::start(Config::default(), &resource, None).unwrap();
         pipeline.counters().correlated(Evidence::SoleCandidate);
-        pipeline.counters().context_invalid();
+        let mut rejected = Rejections::default();
+        rejected.note(Format::TraceContext, Reason::TraceId);
+        pipeline.counters().contexts_rejected(&rejected);
         let ledger = worker.shutdown(Duration::ZERO);
         let started = SystemTime::UNIX_EPOCH + Duration::from_millis(1500);
         render(service, started, &ledger, pipeline.counters())
@@ -180,7 +196,7 @@ mod tests {
             "throughline_spans_pending{exporter=\"memory\"} 0",
             "throughline_correlation_total{evidence=\"sole_candidate\"} 1",
             "throughline_correlation_total{evidence=\"open\"} 0",
-            "throughline_context_invalid_total 1",
+            "throughline_context_rejected_total{format=\"tracecontext\",reason=\"trace_id\"} 1",
             "process_start_time_seconds 1.5",
         ] {
             assert!(page.lines().any(|l| l == line), "no {line:?} in\n{page}");

@@ -35,6 +35,7 @@ use crate::{
     outbound::{self, Outbound},
     pipeline::{self, Ledger, Pipeline, Worker},
     pool::{self, Origin, Pool},
+    request_id::RequestIds,
     window::Window,
 };
 
@@ -306,7 +307,6 @@ impl Stacks {
             };
         };
         let Tracing {
-            propagator,
             sampler,
             request_id_headers,
             ..
@@ -314,20 +314,25 @@ impl Stacks {
         let request_id_headers: Arc<[_]> = request_id_headers.clone().into();
         let window = Arc::new(Mutex::new(Window::new(WINDOW.0, WINDOW.1)));
         let layer = ServerLayer::new(Discard)
-            .propagator(propagator.clone())
+            .propagator(tracing.inbound.clone())
+            .trust(tracing.trust.clone())
+            .baggage_attributes(&tracing.baggage_attributes)
             .sampler(*sampler);
         let inbound = inbound::Tracing {
             layer,
+            request_ids: tracing
+                .make_request_id
+                .then(|| RequestIds::new(tracing.trust.clone())),
             pipeline: pipeline.clone(),
             request_id_headers: request_id_headers.clone(),
             window: window.clone(),
         };
         let layer = ClientLayer::new(pipeline.clone())
-            .propagator(propagator.clone())
+            .propagator(tracing.outbound.clone())
             .sampler(*sampler);
         let outbound = outbound::Tracing {
             layer,
-            propagator: Arc::new(propagator.clone()),
+            propagator: Arc::new(tracing.outbound.clone()),
             request_id_headers,
             window,
             correlator: Arc::new(Mutex::new(Correlator::new(THRESHOLD))),

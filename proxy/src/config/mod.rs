@@ -24,7 +24,7 @@ mod value;
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use http::HeaderName;
-use throughline::{propagation::Propagator, sample::Sampler};
+use throughline::{propagation::Propagator, sample::Sampler, trust::Trust};
 
 pub use self::{
     error::Error,
@@ -69,8 +69,16 @@ pub struct Config {
 /// How requests are traced and where their spans go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tracing {
-    /// The header formats.
-    pub propagator: Propagator,
+    /// The header formats between callers and the app.
+    pub inbound: Propagator,
+    /// The header formats between the app and whom it calls.
+    pub outbound: Propagator,
+    /// Whose context is continued.
+    pub trust: Trust,
+    /// Members of the baggage that are noted on spans.
+    pub baggage_attributes: Vec<String>,
+    /// Whether a request without an id gets one.
+    pub make_request_id: bool,
     /// The head decision.
     pub sampler: Sampler,
     /// Headers whose value comes back in the calls that a request causes.

@@ -354,7 +354,7 @@ mod tests {
             ("OTEL_BSP_EXPORT_TIMEOUT", "-5", "span_export_timeout"),
             ("OTEL_TRACES_SAMPLER", "jaeger_remote", "sampler"),
             ("OTEL_TRACES_EXPORTER", "zipkin", "exporter"),
-            ("OTEL_PROPAGATORS", "b3", "propagators"),
+            ("OTEL_PROPAGATORS", "ottrace", "propagators"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "udp", "otlp_protocol"),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "otlp_compression"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "otlp_timeout"),
@@ -472,10 +472,10 @@ mod tests {
     #[test]
     fn lists_keep_what_is_known() {
         check(
-            &[("OTEL_PROPAGATORS", "b3,tracecontext,XRay")],
+            &[("OTEL_PROPAGATORS", "ottrace,b3,tracecontext,XRay")],
             "propagators",
-            Some("tracecontext,xray"),
-            &["\"b3\""],
+            Some("b3,tracecontext,xray"),
+            &["\"ottrace\""],
         );
         check(
             &[("OTEL_PROPAGATORS", "none")],

@@ -8,10 +8,10 @@ use super::{
     otel,
     settings::{Settings, find},
     together,
-    value::Exporter,
+    value::{Exporter, List, OrPropagators},
 };
 use crate::{export::otlp, listen, pipeline, pool};
-use throughline::propagation::Propagator;
+use throughline::propagation::{Format, Propagator};
 
 /// More threads than this are not worth their memory beside an app, unless somebody asks for them.
 const MOST_WORKERS: usize = 4;
@@ -167,7 +167,21 @@ fn tracing(
     // The name has been decided, and there is only one.
     resource.retain(|(key, _)| key != "service.name");
     Ok(Some(Tracing {
-        propagator: Propagator::new(settings.propagators.0.iter().copied()),
+        inbound: propagator(
+            settings,
+            &settings.inbound_read,
+            &settings.inbound_write,
+            &settings.inbound_strip,
+        ),
+        outbound: propagator(
+            settings,
+            &settings.outbound_read,
+            &settings.outbound_write,
+            &settings.outbound_strip,
+        ),
+        trust: settings.trust.clone(),
+        baggage_attributes: settings.baggage_attributes.texts(),
+        make_request_id: settings.make_request_id.0,
         sampler: settings.sampler.sampler,
         request_id_headers: settings.request_id_headers.0.clone(),
         resource,
@@ -187,6 +201,22 @@ fn tracing(
             memory_spans: settings.memory_spans.size(),
         },
     }))
+}
+
+/// The formats of one direction.
+fn propagator(
+    settings: &Settings,
+    read: &OrPropagators,
+    write: &OrPropagators,
+    strip: &List<Format>,
+) -> Propagator {
+    let or_all = |list: &OrPropagators| {
+        let own = list.0.as_ref();
+        own.unwrap_or(&settings.propagators.0).clone()
+    };
+    Propagator::new(or_all(read))
+        .writing(or_all(write))
+        .stripping(strip.0.iter().copied())
 }
 
 /// A batch is at most a whole queue. Where a default or `OTEL_*` says otherwise, it is made so.
@@ -264,7 +294,8 @@ mod tests {
         assert_eq!(config.shutdown_grace, Duration::from_secs(25));
         assert_eq!(config.workers, 1);
         let tracing = config.tracing.unwrap();
-        assert_eq!(tracing.propagator, Propagator::default());
+        assert_eq!(tracing.inbound, Propagator::default());
+        assert_eq!(tracing.outbound, Propagator::default());
         assert_eq!(tracing.otlp, None, "nobody asked for a collector");
         assert_eq!(tracing.pipeline.max_queue_size, 2048);
 
@@ -348,7 +379,7 @@ mod tests {
                     "propagators:\n- xray\n- b4\n",
                 ),
                 "t.yaml:3:3: propagators is \"xray,b4\": no header format is called \"b4\"; known \
-                 are tracecontext, baggage, xray",
+                 are tracecontext, baggage, xray, b3, b3multi, jaeger, datadog",
             ),
             (
                 sources(&[("otlp_headers", "secret")], &[], ""),

@@ -8,14 +8,14 @@
 use std::net::SocketAddr;
 
 use http::HeaderName;
-use throughline::propagation::Format;
+use throughline::{propagation::Format, trust::Trust};
 
 use super::{
     layer::Layers,
     value::{
         App, Attributes, Bad, Bytes, Count, Endpoint, Exporter, FilePath, Headers, Hosts, Level,
-        List, NamedSampler, OrOff, Pause, Routes, Shape, Switch, Text, Timeout, Value, Workers,
-        Written,
+        List, NamedSampler, OrOff, OrPropagators, Pause, Routes, Shape, Switch, Text, Timeout,
+        Value, Workers, Written,
     },
 };
 use crate::{
@@ -208,6 +208,42 @@ settings! {
         /// The header formats that are read, the most trusted first, and written; `none` for none.
         propagators: List<Format> { "NAMES", default "tracecontext,baggage,xray",
             example "[tracecontext, baggage, xray]", otel ["OTEL_PROPAGATORS"] }
+
+        /// The formats that are read from callers, where that is not what `propagators` says.
+        inbound_read: OrPropagators { "NAMES", default "propagators",
+            example "[tracecontext, xray, b3]" }
+
+        /// The formats that are written for the app. What is not written is left as it came, unless
+        /// it is stripped.
+        inbound_write: OrPropagators { "NAMES", default "propagators",
+            example "[tracecontext, xray]" }
+
+        /// The formats that are taken away before the app sees them.
+        inbound_strip: List<Format> { "NAMES", default "none", example "[datadog]" }
+
+        /// The formats that are read from the app's calls, where that is not what `propagators` says.
+        outbound_read: OrPropagators { "NAMES", default "propagators",
+            example "[tracecontext, b3]" }
+
+        /// The formats that are written into the app's calls. AWS' own services are told in `xray`
+        /// alone, and what a signature covers is never touched.
+        outbound_write: OrPropagators { "NAMES", default "propagators",
+            example "[tracecontext, xray]" }
+
+        /// The formats that are taken away from the app's calls.
+        outbound_strip: List<Format> { "NAMES", default "none", example "[jaeger]" }
+
+        /// Whose trace context is continued: `all`, `none`, or the networks that callers are in. Of
+        /// others it is linked, and a trace begins here with a decision of our own.
+        trust: Trust { "NETWORKS", default "all", example "[10.0.0.0/8, \"fd00::/8\"]" }
+
+        /// Members of the `baggage` that are noted on the span of a request, as `baggage.NAME`; `none`
+        /// for none.
+        baggage_attributes: List<Text> { "NAMES", default "none", example "[tenant]" }
+
+        /// Whether a request without an `x-request-id` gets one. The one of a trusted caller is kept,
+        /// another is replaced, and none is ever altered.
+        make_request_id: Switch { "on|off", default "on", example "on" }
 
         /// Which traces are recorded: `always_on`, `always_off` or `traceidratio=RATIO`, each also
         /// with `parentbased_` in front, which keeps the caller's decision.

@@ -253,7 +253,7 @@ pub(super) mod tests {
         ambient,
         context::{TraceContext, TraceFlags},
         phase::Recorder,
-        span::{Link, Parentage},
+        span::{Link, Parentage, Relation},
     };
 
     use super::*;
@@ -324,6 +324,7 @@ pub(super) mod tests {
             with(seen, |span| {
                 for (link, (trace, id)) in span.links.iter_mut().zip(to.iter().map(|id| (1, *id))) {
                     *link = Some(Link {
+                        relation: Relation::Candidate,
                         trace_id: TraceId::epoch_prefixed(1, trace),
                         span_id: SpanId::from_random(id),
                         flags: TraceFlags::SAMPLED,

@@ -17,7 +17,8 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use pingora_core::protocols::SocketDigest;
 use throughline::{
-    ambient, context::TraceContext, exchange::Exchange, phase::Party, sink::Sink, span::Span,
+    ambient, context::TraceContext, exchange::Exchange, phase::Party, propagation::Rejections,
+    sink::Sink, span::Span,
 };
 
 use super::Counted;
@@ -289,6 +290,10 @@ impl Sink for Draining {
     }
 
     fn enter(&self, _: &TraceContext) {}
+
+    fn rejected(&self, rejected: &Rejections) {
+        self.pipeline.counters().contexts_rejected(rejected);
+    }
 
     /// Step 8 of the way of a request, its last part: from here to the flush is the phase `drain`.
     fn drain(&self, exchange: Exchange) {

@@ -2,13 +2,17 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use throughline::span::Evidence;
+use throughline::{
+    propagation::{Format, Reason, Rejections},
+    span::Evidence,
+};
 
 /// Counters that anyone on the data path may bump, and that the admin port shows.
 #[derive(Debug, Default)]
 pub struct Counters {
     correlations: [AtomicU64; Evidence::ALL.len()],
-    context_invalid: AtomicU64,
+    /// By format and reason.
+    contexts_rejected: [[AtomicU64; Reason::COUNT]; Format::COUNT],
 }
 
 impl Counters {
@@ -17,9 +21,12 @@ impl Counters {
         self.correlations[slot(evidence)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request had a context header that could not be read.
-    pub fn context_invalid(&self) {
-        self.context_invalid.fetch_add(1, Ordering::Relaxed);
+    /// A request had context headers that could not be read.
+    pub fn contexts_rejected(&self, rejected: &Rejections) {
+        for (format, reason) in rejected.iter() {
+            self.contexts_rejected[format as usize][reason as usize]
+                .fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// How many calls were correlated by `evidence`.
@@ -28,10 +35,10 @@ impl Counters {
         self.correlations[slot(evidence)].load(Ordering::Relaxed)
     }
 
-    /// How many requests had a context header that could not be read.
+    /// How often a header of `format` could not be read for this `reason`.
     #[must_use]
-    pub fn contexts_invalid(&self) -> u64 {
-        self.context_invalid.load(Ordering::Relaxed)
+    pub fn rejections(&self, format: Format, reason: Reason) -> u64 {
+        self.contexts_rejected[format as usize][reason as usize].load(Ordering::Relaxed)
     }
 }
 
@@ -53,6 +60,18 @@ mod tests {
         }
         let got = Evidence::ALL.map(|evidence| counters.correlations(evidence));
         assert_eq!(got, [0, 1, 2, 3, 4, 5]);
-        assert_eq!(counters.contexts_invalid(), 0);
+    }
+
+    #[test]
+    fn each_format_and_reason_has_its_own_count() {
+        let counters = Counters::default();
+        let mut rejected = Rejections::default();
+        rejected.note(Format::B3, Reason::Flags);
+        rejected.note(Format::XRay, Reason::TraceId);
+        counters.contexts_rejected(&rejected);
+        counters.contexts_rejected(&rejected);
+        assert_eq!(counters.rejections(Format::B3, Reason::Flags), 2);
+        assert_eq!(counters.rejections(Format::XRay, Reason::TraceId), 2);
+        assert_eq!(counters.rejections(Format::B3, Reason::TraceId), 0);
     }
 }

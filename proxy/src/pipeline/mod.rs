@@ -147,9 +147,6 @@ impl Pipeline {
     /// Step 9 of the way of a request, second half.
     pub fn offer(&self, span: Box<Span>) {
         let shared = &*self.0;
-        if span.context_invalid {
-            shared.counters.context_invalid();
-        }
         let created = shared.books.create();
         if shared.queue.push(span).is_err() {
             shared.books.drop_unqueued(Reason::QueueFull, 1);

@@ -9,6 +9,11 @@ mod amount;
 mod pairs;
 mod word;
 
+use throughline::{
+    propagation::Format,
+    trust::{NotANetwork, Trust},
+};
+
 pub(crate) use self::{
     address::{App, Endpoint, Hosts, Routes},
     amount::{Bytes, Count, Pause, Timeout, Workers},
@@ -128,6 +133,13 @@ impl<T: Scalar> Scalar for OrOff<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct List<T>(pub(crate) Vec<T>);
 
+impl List<Text> {
+    /// The texts themselves.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.0.iter().map(|text| text.0.clone()).collect()
+    }
+}
+
 impl<T: Scalar + PartialEq> Value for List<T> {
     const SHAPE: Shape = Shape::List;
 
@@ -161,6 +173,41 @@ impl<T: Scalar + PartialEq> Value for List<T> {
     }
 }
 
+/// A list of formats, or `propagators` for what that setting says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OrPropagators(pub(crate) Option<Vec<Format>>);
+
+impl Value for OrPropagators {
+    const SHAPE: Shape = Shape::List;
+
+    fn parse(written: &Written) -> Result<Self, Bad> {
+        if items(written)? == ["propagators"] {
+            return Ok(Self(None));
+        }
+        List::parse(written).map(|list| Self(Some(list.0)))
+    }
+
+    fn show(&self) -> String {
+        match &self.0 {
+            Some(formats) => List(formats.clone()).show(),
+            None => "propagators".to_owned(),
+        }
+    }
+}
+
+impl Value for Trust {
+    const SHAPE: Shape = Shape::List;
+
+    fn parse(written: &Written) -> Result<Self, Bad> {
+        let refused = |error: NotANetwork| Bad::new(error.to_string());
+        items(written)?.join(",").parse().map_err(refused)
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
 /// The items of a list; empty ones between commas do not count.
 fn items(written: &Written) -> Result<Vec<&str>, Bad> {
     Ok(match written {
@@ -177,7 +224,6 @@ fn items(written: &Written) -> Result<Vec<&str>, Bad> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use throughline::propagation::Format;
 
     pub(super) fn parse<T: Value>(text: &str) -> Result<T, String> {
         T::parse(&Written::One(text.to_owned())).map_err(|bad| bad.why)
@@ -193,6 +239,22 @@ mod tests {
                 (Err(why), Ok(_)) => panic!("{text:?} was refused: {why}"),
             }
         }
+    }
+
+    #[test]
+    fn formats_and_trust_are_lists_or_a_word() {
+        check::<OrPropagators>(&[
+            ("propagators", Ok("propagators")),
+            ("b3, xray", Ok("b3,xray")),
+            ("none", Ok("none")),
+            ("propagators,xray", Err("\"propagators\"; known are")),
+        ]);
+        check::<Trust>(&[
+            ("all", Ok("all")),
+            ("none", Ok("none")),
+            ("10.0.0.0/8, ::1", Ok("10.0.0.0/8,::1/128")),
+            ("10.0.0.0/40", Err("is no network")),
+        ]);
     }
 
     #[test]

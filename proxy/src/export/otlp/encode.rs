@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use throughline::{
     attributes::{self, Value},
-    span::{Kind, Link, Span},
+    span::{Kind, Link, Relation, Span},
 };
 
 use super::wire::{Head, Writer, header_len};
@@ -80,6 +80,7 @@ pub(super) fn span(span: &Span, out: &mut Vec<u8>) {
         w.fixed64(7, start);
         w.fixed64(8, start.saturating_add(nanos(span.duration())));
         attributes::of(span, |key, value| attribute(w, 9, key, value));
+        attributes::of_baggage(span, |key, value| attribute(w, 9, key, Value::Str(value)));
         for link in span.links() {
             w.message(13, |w| write_link(link, w));
         }
@@ -104,8 +105,9 @@ fn write_link(link: &Link, w: &mut Writer<'_>) {
     w.bytes(1, &link.trace_id.to_bytes());
     w.bytes(2, &link.span_id.to_bytes());
     attributes::of_link(link, |key, value| attribute(w, 4, key, value));
-    // Candidates are requests that this very process has open.
-    w.fixed32(6, flags(link.flags.to_byte(), false));
+    // Candidates are requests that this very process has open; all others are somebody else's.
+    let is_remote = link.relation != Relation::Candidate;
+    w.fixed32(6, flags(link.flags.to_byte(), is_remote));
 }
 
 /// One `KeyValue`.

@@ -15,9 +15,9 @@ use throughline::{
     context::{TraceContext, TraceFlags},
     id::{SpanId, TraceId},
     phase::{ConnectionUse, Failure, Party, Phase, Phases, Recorder},
-    propagation::Format,
+    propagation::{Format, Reason},
     semconv,
-    span::{Evidence, Parentage, Scheme},
+    span::{Evidence, Member, Parentage, Relation, Scheme},
 };
 
 use super::*;
@@ -77,7 +77,7 @@ fn bare(kind: Kind) -> Span {
     let context = TraceContext::new(
         TraceId::from_hex("4bf92f3577b34da6a3ce929d0e0e4736").unwrap(),
         SpanId::from_hex("00f067aa0ba902b7").unwrap(),
-        TraceFlags::SAMPLED.with_random(),
+        TraceFlags::SAMPLED.and(TraceFlags::RANDOM),
     );
     let started = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_700_000_000_123_456_789);
     Span::new(kind, &context, started)
@@ -115,7 +115,12 @@ fn server_span() -> Span {
         peer: "127.0.0.1:3000".parse().ok(),
     });
     span.context_source = Some(Format::XRay);
-    span.context_invalid = true;
+    span.context_rejected
+        .note(Format::TraceContext, Reason::Version);
+    span.baggage = Some(Box::new([Member {
+        attribute: "baggage.tenant".into(),
+        value: "blue".into(),
+    }]));
     span
 }
 
@@ -158,7 +163,8 @@ fn a_server_span_has_every_field() {
             ("throughline.connection.age", Any::IntValue(5_000_000)),
             ("throughline.connection.ordinal", Any::IntValue(3)),
             ("throughline.context.source", text("xray")),
-            ("throughline.context.invalid", Any::BoolValue(true)),
+            ("throughline.context.rejected", text("tracecontext:version")),
+            ("baggage.tenant", text("blue")),
         ],
     );
 }
@@ -218,6 +224,7 @@ fn an_inferred_parent_is_marked() {
 fn candidates_are_linked_with_their_confidence() {
     let mut span = bare(Kind::Client);
     span.links[2] = Some(Link {
+        relation: Relation::Candidate,
         trace_id: TraceId::epoch_prefixed(7, 8),
         span_id: SpanId::from_random(9),
         flags: TraceFlags::SAMPLED,
@@ -234,7 +241,10 @@ fn candidates_are_linked_with_their_confidence() {
     assert_eq!(link.flags, 0x101);
     check(
         &link.attributes,
-        &[("throughline.parent.confidence", Any::DoubleValue(0.25))],
+        &[
+            ("throughline.link", text("candidate")),
+            ("throughline.parent.confidence", Any::DoubleValue(0.25)),
+        ],
     );
 }
 
@@ -327,6 +337,7 @@ fn any_span() -> impl Strategy<Value = Span> {
             });
         for (slot, (trace, id, confidence)) in span.links.iter_mut().zip(parent.1) {
             *slot = Some(Link {
+                relation: Relation::Candidate,
                 trace_id: TraceId::epoch_prefixed(2, trace),
                 span_id: SpanId::from_random(id),
                 flags: TraceFlags::default(),

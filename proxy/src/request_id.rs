@@ -1,0 +1,87 @@
+//! `X-Request-Id`: the one value of a request that logs of all services can be searched for.
+//!
+//! A request that comes without one gets one, in the shape of a random UUID. The one of a trusted
+//! caller is kept and never altered; that of a stranger is replaced, because whoever can choose it can
+//! make two requests look like one.
+
+use std::net::SocketAddr;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use throughline::trust::Trust;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives ids to requests.
+#[derive(Clone, Debug)]
+pub struct RequestIds {
+    trust: Trust,
+}
+
+impl RequestIds {
+    /// Keeps the ids of these callers, and makes all others.
+    #[must_use]
+    pub fn new(trust: Trust) -> Self {
+        Self { trust }
+    }
+
+    /// Sees to it that a request of `peer` has an id that can be relied on.
+    pub fn ensure(
+        &self,
+        headers: &mut HeaderMap,
+        peer: Option<SocketAddr>,
+        random: impl Fn() -> u64,
+    ) {
+        let has_one = headers.contains_key(X_REQUEST_ID);
+        if has_one && self.trust.includes(peer.map(|peer| peer.ip())) {
+            return;
+        }
+        let id = uuid((u128::from(random()) << 64) | u128::from(random()));
+        let value = HeaderValue::from_bytes(&id).expect("hexadecimal digits and dashes");
+        headers.insert(X_REQUEST_ID, value);
+    }
+}
+
+/// A random UUID (RFC 9562, version 4) of these bits.
+fn uuid(bits: u128) -> [u8; 36] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let bits = (bits & !(0xf << 76)) | (0x4 << 76);
+    let bits = (bits & !(0x3 << 62)) | (0x2 << 62);
+    let mut text = [b'-'; 36];
+    let places = (0..36).filter(|place| ![8, 13, 18, 23].contains(place));
+    for (digit, place) in places.enumerate() {
+        let four = (bits >> (124 - 4 * digit)) & 0xf;
+        text[place] = DIGITS[usize::try_from(four).expect("four bits")];
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ensured(trust: &str, given: Option<&'static str>) -> String {
+        let mut headers = HeaderMap::new();
+        if let Some(given) = given {
+            headers.insert(X_REQUEST_ID, HeaderValue::from_static(given));
+        }
+        let peer = Some(SocketAddr::from(([10, 0, 0, 1], 1)));
+        RequestIds::new(trust.parse().unwrap())
+            .ensure(&mut headers, peer, || 0x0123_4567_89ab_cdef);
+        assert_eq!(headers.get_all(X_REQUEST_ID).iter().count(), 1);
+        headers[X_REQUEST_ID].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn an_id_is_made_where_there_is_none_that_can_be_relied_on() {
+        let made = "01234567-89ab-4def-8123-456789abcdef";
+        for (trust, given, expected) in [
+            ("all", None, made),
+            ("all", Some("Anything, as it came"), "Anything, as it came"),
+            ("none", Some("chosen"), made),
+            ("10.0.0.0/8", Some("kept"), "kept"),
+            ("192.0.2.0/24", Some("chosen"), made),
+        ] {
+            assert_eq!(ensured(trust, given), expected, "{trust} {given:?}");
+        }
+    }
+}
