@@ -34,8 +34,12 @@ use tokio::sync::{Notify, watch};
 use tower::Service;
 
 pub use self::connection::{Connection, Draining};
-use self::preface::Opening;
-use crate::{hold::Holding, watched::Watched};
+use self::{connection::Expired, preface::Opening};
+use crate::{
+    bell::{self, First},
+    hold::Holding,
+    watched::Watched,
+};
 
 /// What a listener allows its callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,26 +269,20 @@ impl<K: Stack> Listener<K> {
     where
         F: Future<Output = Result<(), hyper::Error>>,
     {
-        let mut is_leaving = false;
-        let watchdog = connection.watchdog(self.config.header_timeout, self.config.idle_timeout);
-        let mut watchdog = std::pin::pin!(watchdog);
-        loop {
+        let leaving = async {
             tokio::select! {
                 biased;
-                result = serving.as_mut() => return result,
-                _ = drain.wait_for(|draining| *draining), if !is_leaving => {
-                    is_leaving = true;
-                    graceful(serving.as_mut());
-                }
-                expired = watchdog.as_mut(), if !is_leaving => match expired {
-                    connection::Expired::Idle => {
-                        is_leaving = true;
-                        graceful(serving.as_mut());
-                    }
-                    connection::Expired::Headers | connection::Expired::Abandoned => return Ok(()),
-                },
+                _ = drain.wait_for(|draining| *draining) => Expired::Idle,
+                expired = connection.watchdog(self.config.header_timeout, self.config.idle_timeout) => expired,
             }
+        };
+        // A connection is woken several times for each request, and never for its end.
+        match bell::first(serving.as_mut(), leaving).await {
+            First::Main(result) => return result,
+            First::Side(Expired::Headers | Expired::Abandoned) => return Ok(()),
+            First::Side(Expired::Idle) => graceful(serving.as_mut()),
         }
+        serving.await
     }
 }
 
@@ -298,10 +296,7 @@ fn report(result: Result<(), hyper::Error>, connection: &Connection) {
 impl<K: Stack> ServerApp for Listener<K> {
     async fn process_new(self: &Arc<Self>, stream: Stream, _: &ShutdownWatch) -> Option<Stream> {
         let counted = self.connections.enter();
-        tokio::select! {
-            () = self.serve(stream, counted) => {}
-            () = self.connections.until_cut() => {}
-        }
+        bell::first(self.serve(stream, counted), self.connections.until_cut()).await;
         None
     }
 }
