@@ -164,21 +164,22 @@ impl Service<Request<Incoming>> for ToApp {
     /// Steps 4 and 5 of the way of a request, second half: the exchange is opened, the app is asked.
     fn call(&mut self, request: Request<Incoming>) -> ToAppFuture {
         let app = self.app.clone();
-        let (mut parts, body) = request.into_parts();
-        headers::strip_hop_by_hop(&mut parts.headers);
-        let hop = parts.extensions.get::<Hop>().cloned();
+        let mut request = request.map(RequestBody::new);
+        headers::strip_hop_by_hop(request.headers_mut());
+        let hop = request.extensions().get::<Hop>().cloned();
         let open = match (&self.tracing, &hop) {
-            (Some(tracing), Some(hop)) => Some(OpenExchange::begin(tracing, hop, &parts.headers)),
+            (Some(tracing), Some(hop)) => {
+                Some(OpenExchange::begin(tracing, hop, request.headers()))
+            }
             _ => None,
         };
-        let request = Request::from_parts(parts, RequestBody::new(body));
         Box::pin(async move {
             let answer = retry::attempts(request, |mut request, resends| {
                 if let (Some(hop), true) = (&hop, resends > 0) {
                     request.extensions_mut().insert(hop.clone());
                 }
                 let app = app.clone();
-                async move { app.send(request).await }
+                async move { app.send(&mut request).await }
             })
             .await;
             Ok(match answer {

@@ -186,9 +186,9 @@ async fn plain(
     upstream: &Arc<Upstream>,
     request: Request<RequestBody<Incoming>>,
 ) -> Result<Response<UpstreamBody>, Error> {
-    retry::attempts(request, |request, _| {
+    retry::attempts(request, |mut request, _| {
         let upstream = upstream.clone();
-        async move { upstream.send(request).await }
+        async move { upstream.send(&mut request).await }
     })
     .await
 }
@@ -259,8 +259,8 @@ impl Service<Request<RequestBody<Incoming>>> for ToUpstream {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<RequestBody<Incoming>>) -> Self::Future {
+    fn call(&mut self, mut request: Request<RequestBody<Incoming>>) -> Self::Future {
         let upstream = self.0.clone();
-        Box::pin(async move { upstream.send(request).await })
+        Box::pin(async move { upstream.send(&mut request).await })
     }
 }

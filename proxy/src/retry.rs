@@ -14,26 +14,32 @@ use crate::pool::{Error, RequestBody};
 const MAX_RESENDS: u32 = 3;
 
 /// Calls `send` with the request and the number of resends before it, again while that is safe.
-pub(crate) async fn attempts<B, T, F>(
+#[allow(
+    clippy::manual_async_fn,
+    reason = "the future of an `async fn` has room for each argument twice, and a request is large"
+)]
+pub(crate) fn attempts<B, T, F>(
     mut request: Request<RequestBody<B>>,
     mut send: impl FnMut(Request<RequestBody<B>>, u32) -> F,
-) -> Result<T, Error>
+) -> impl Future<Output = Result<T, Error>>
 where
     B: Body<Data = Bytes>,
     F: Future<Output = Result<T, Error>>,
 {
-    let mut resends = 0;
-    loop {
-        let mut error = match send(request, resends).await {
-            Ok(response) => return Ok(response),
-            Err(error) => error,
-        };
-        match error.take_replay() {
-            Some(replay) if resends < MAX_RESENDS => {
-                request = Request::from_parts(*replay, RequestBody::empty());
-                resends += 1;
+    async move {
+        let mut resends = 0;
+        loop {
+            let mut error = match send(request, resends).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            match error.take_replay() {
+                Some(replay) if resends < MAX_RESENDS => {
+                    request = Request::from_parts(*replay, RequestBody::empty());
+                    resends += 1;
+                }
+                _ => return Err(error),
             }
-            _ => return Err(error),
         }
     }
 }

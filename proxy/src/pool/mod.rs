@@ -14,8 +14,12 @@ mod body;
 mod connection;
 mod dial;
 mod error;
+mod hangups;
+mod http1;
 mod origin;
 mod protocol;
+#[cfg(test)]
+mod tests;
 mod upstream;
 mod wire;
 
@@ -28,8 +32,10 @@ use std::{
 use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
+use throughline::ambient;
 use tokio_rustls::rustls::ClientConfig;
 
+use self::hangups::Hangups;
 pub use self::{
     body::{RequestBody, ResponseBody},
     dial::tls_config,
@@ -66,6 +72,9 @@ impl Default for Config {
     }
 }
 
+/// How often idle connections are looked at.
+const SWEEP: Duration = Duration::from_secs(5);
+
 /// All upstreams that are in use. A clone is another handle.
 #[derive(Debug)]
 pub struct Pool<B = Incoming>(Arc<Shared<B>>);
@@ -80,6 +89,7 @@ impl<B> Clone for Pool<B> {
 struct Shared<B> {
     config: Config,
     tls: Arc<ClientConfig>,
+    hangups: Arc<Hangups>,
     upstreams: Mutex<HashMap<Origin, Arc<Upstream<B>>>>,
 }
 
@@ -94,6 +104,7 @@ where
         Self(Arc::new(Shared {
             config,
             tls,
+            hangups: Arc::default(),
             upstreams: Mutex::default(),
         }))
     }
@@ -110,15 +121,24 @@ where
             self.0.config.clone(),
             self.0.tls.clone(),
             protocol,
+            self.0.hangups.clone().into(),
         ));
         upstreams.insert(origin.clone(), upstream.clone());
         upstream
     }
 
-    /// Closes what has been idle for too long, and forgets upstreams that nobody uses. Call it every
-    /// few seconds: an idle connection is found too old when it is taken, but one that nobody takes
-    /// would stay open.
-    pub fn sweep(&self, now: Instant) {
+    /// Looks after connections that nobody uses, for ever: an idle one is found too old, or closed,
+    /// when it is taken, but one that nobody takes would stay open.
+    pub async fn tend(&self) {
+        loop {
+            // Whoever closes a connection need not wait long for us to do the same.
+            let _ = tokio::time::timeout(SWEEP, self.0.hangups.heard()).await;
+            self.sweep(ambient::now());
+        }
+    }
+
+    /// Closes what has been idle for too long, and forgets upstreams that nobody uses.
+    fn sweep(&self, now: Instant) {
         // Whoever is about to use an upstream holds it too.
         self.upstreams()
             .retain(|_, upstream| upstream.sweep(now) || Arc::strong_count(upstream) > 1);

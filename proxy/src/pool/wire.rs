@@ -56,6 +56,11 @@ impl Wire {
         self.awaited.load(Ordering::Acquire) & WHOLE != 0
     }
 
+    /// Whether all of the request was written.
+    pub(super) fn is_request_sent(&self) -> bool {
+        self.awaited.load(Ordering::Acquire) & (WHOLE | SENT) == WHOLE
+    }
+
     /// Whether the answer has begun.
     pub(super) fn answered(&self) -> bool {
         self.awaited.load(Ordering::Acquire) & ANSWER == 0
