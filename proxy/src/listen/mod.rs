@@ -12,6 +12,7 @@ mod preface;
 use std::{
     convert::Infallible,
     fmt,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -189,21 +190,12 @@ impl<K: Stack> Listener<K> {
     /// Step 1 of the way of a request: serves all requests of one connection.
     async fn serve(&self, mut stream: Stream, counted: Counted) {
         let socket = stream.get_socket_digest();
-        let header_timeout = self.config.header_timeout;
         let mut drain = self.drain.clone();
-        let opening = {
-            let mut reading = std::pin::pin!(preface::read(&mut stream));
-            let draining = async {
-                let _ = drain.wait_for(|draining| *draining).await;
-            };
-            tokio::select! {
-                biased;
-                opening = tokio::time::timeout(header_timeout, reading.as_mut()) => opening,
-                // Nothing was asked yet that we know of; but it may be on its way.
-                () = draining => tokio::time::timeout(LINGER, reading).await,
-            }
+        let opening = tokio::select! {
+            opening = self.opening(&mut stream, &mut drain) => opening,
+            () = self.connections.until_cut() => None,
         };
-        let Ok(Ok(Some(opening))) = opening else {
+        let Some(opening) = opening else {
             return;
         };
 
@@ -232,7 +224,7 @@ impl<K: Stack> Listener<K> {
                     u32::try_from(self.config.max_header_bytes).unwrap_or(u32::MAX),
                 )
                 .serve_connection(io, service);
-            let mut serving = std::pin::pin!(serving);
+            let mut serving = pin!(serving);
             let result = self
                 .run(&connection, drain, serving.as_mut(), |serving| {
                     serving.graceful_shutdown()
@@ -247,7 +239,7 @@ impl<K: Stack> Listener<K> {
                 .header_read_timeout(None)
                 .max_header_size(self.config.max_header_bytes)
                 .serve_connection(io, service);
-            let mut serving = std::pin::pin!(serving);
+            let mut serving = pin!(serving);
             let result = self
                 .run(&connection, drain, serving.as_mut(), |serving| {
                     serving.graceful_shutdown()
@@ -257,33 +249,70 @@ impl<K: Stack> Listener<K> {
         }
     }
 
+    /// How the connection begins; `None` if it ends before, or takes too long.
+    async fn opening(
+        &self,
+        stream: &mut Stream,
+        drain: &mut watch::Receiver<bool>,
+    ) -> Option<Opening> {
+        let mut reading = pin!(preface::read(stream));
+        let draining = async {
+            let _ = drain.wait_for(|draining| *draining).await;
+        };
+        let opening = tokio::select! {
+            biased;
+            opening = tokio::time::timeout(self.config.header_timeout, reading.as_mut()) => opening,
+            // Nothing was asked yet that we know of; but it may be on its way.
+            () = draining => tokio::time::timeout(LINGER, reading).await,
+        };
+        opening.ok()?.ok()?
+    }
+
     /// Drives a connection to its end; on drain or after too long an idle time it takes no more
     /// requests, and after too long over its headers it is cut.
     async fn run<F>(
         &self,
         connection: &Connection,
         mut drain: watch::Receiver<bool>,
-        mut serving: std::pin::Pin<&mut F>,
-        graceful: impl Fn(std::pin::Pin<&mut F>),
+        mut serving: Pin<&mut F>,
+        graceful: impl Fn(Pin<&mut F>),
     ) -> Result<(), hyper::Error>
     where
         F: Future<Output = Result<(), hyper::Error>>,
     {
+        let mut cut = pin!(self.connections.until_cut());
         let leaving = async {
             tokio::select! {
                 biased;
-                _ = drain.wait_for(|draining| *draining) => Expired::Idle,
-                expired = connection.watchdog(self.config.header_timeout, self.config.idle_timeout) => expired,
+                () = cut.as_mut() => Leaving::Now,
+                _ = drain.wait_for(|draining| *draining) => Leaving::Gracefully,
+                expired = connection.watchdog(self.config.header_timeout, self.config.idle_timeout) => {
+                    match expired {
+                        Expired::Idle => Leaving::Gracefully,
+                        Expired::Headers | Expired::Abandoned => Leaving::Now,
+                    }
+                }
             }
         };
-        // A connection is woken several times for each request, and never for its end.
+        // A connection is woken several times for each request, and once in its life for its end.
         match bell::first(serving.as_mut(), leaving).await {
             First::Main(result) => return result,
-            First::Side(Expired::Headers | Expired::Abandoned) => return Ok(()),
-            First::Side(Expired::Idle) => graceful(serving.as_mut()),
+            First::Side(Leaving::Now) => return Ok(()),
+            First::Side(Leaving::Gracefully) => graceful(serving.as_mut()),
         }
-        serving.await
+        match bell::first(serving, cut).await {
+            First::Main(result) => result,
+            First::Side(()) => Ok(()),
+        }
     }
+}
+
+/// How a connection is ended from our side.
+enum Leaving {
+    /// After the requests that are open.
+    Gracefully,
+    /// Whatever is open.
+    Now,
 }
 
 fn report(result: Result<(), hyper::Error>, connection: &Connection) {
@@ -296,7 +325,7 @@ fn report(result: Result<(), hyper::Error>, connection: &Connection) {
 impl<K: Stack> ServerApp for Listener<K> {
     async fn process_new(self: &Arc<Self>, stream: Stream, _: &ShutdownWatch) -> Option<Stream> {
         let counted = self.connections.enter();
-        bell::first(self.serve(stream, counted), self.connections.until_cut()).await;
+        self.serve(stream, counted).await;
         None
     }
 }
