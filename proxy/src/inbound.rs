@@ -27,7 +27,8 @@ use crate::{
     listen::{Connection, Draining, Stack},
     pipeline::Pipeline,
     pool::{RequestBody, ResponseBody, Upstream},
-    reply, retry,
+    reply,
+    retry::Resends,
     window::{Inbound as Entry, Key, Window},
 };
 
@@ -174,14 +175,19 @@ impl Service<Request<Incoming>> for ToApp {
             _ => None,
         };
         Box::pin(async move {
-            let answer = retry::attempts(request, |mut request, resends| {
-                if let (Some(hop), true) = (&hop, resends > 0) {
+            let mut resends = Resends::default();
+            let answer = loop {
+                let error = match app.send(&mut request).await {
+                    Ok(response) => break Ok(response),
+                    Err(error) => error,
+                };
+                if let Err(error) = resends.after(error, &mut request) {
+                    break Err(error);
+                }
+                if let Some(hop) = &hop {
                     request.extensions_mut().insert(hop.clone());
                 }
-                let app = app.clone();
-                async move { app.send(&mut request).await }
-            })
-            .await;
+            };
             Ok(match answer {
                 Ok(mut response) => {
                     headers::strip_hop_by_hop(response.headers_mut());

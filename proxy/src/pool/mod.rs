@@ -36,6 +36,7 @@ use throughline::ambient;
 use tokio_rustls::rustls::ClientConfig;
 
 use self::hangups::Hangups;
+pub(crate) use self::upstream::taken;
 pub use self::{
     body::{RequestBody, ResponseBody},
     dial::tls_config,

@@ -417,7 +417,7 @@ async fn within<T>(
 }
 
 /// The request, to be sent.
-fn taken<B: Body>(request: &mut Request<RequestBody<B>>) -> Request<RequestBody<B>> {
+pub(crate) fn taken<B: Body>(request: &mut Request<RequestBody<B>>) -> Request<RequestBody<B>> {
     std::mem::replace(request, Request::new(RequestBody::empty()))
 }
 
