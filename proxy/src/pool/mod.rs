@@ -3,7 +3,8 @@
 //! An [`Upstream`] is one origin with its idle connections. A request takes the connection that was
 //! used last, or dials; while it is carried, the `wire` under the connection notes on the request's
 //! `Recorder` when its last byte went out and the first byte of the answer came in. The connection
-//! goes back when the answer has been read to its end.
+//! goes back when the answer has been read to its end. Until then it is driven by the request's own
+//! future and its response's body (`http1`), and while it is idle by nobody.
 //!
 //! Two rules keep requests safe. A connection that turns out dead before any of the request was
 //! written is simply replaced. One that dies after, without an answer, is the race that every
@@ -18,6 +19,7 @@ mod hangups;
 mod http1;
 mod origin;
 mod protocol;
+mod replay;
 #[cfg(test)]
 mod tests;
 mod upstream;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version, request};
+use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -161,8 +161,11 @@ where
             connection.take(recorder, now);
             let reused = connection.used > 1;
             let wire = connection.wire.clone();
-            let replay = Replay::of(request, reused || self.speech.may_refuse_http1());
-            wire.begin(recorder.cloned(), request.body().is_end_stream());
+            let is_whole = request.body().is_end_stream();
+            let may_resend = request.method().is_idempotent()
+                && is_whole
+                && (reused || self.speech.may_refuse_http1());
+            wire.begin(recorder.cloned(), is_whole, may_resend);
             request.body_mut().over(&wire);
             let answer = {
                 let sent = pin!(connection.sender.exchange(taken(request)));
@@ -202,9 +205,9 @@ where
             let error = Error::exchange(&error.into_error());
             // On a new connection a death without an answer is the upstream's, and would only be
             // repeated; on one that was kept it may be the race.
-            let may_resend = speaks_http2 || (reused && !wire.answered());
-            return Err(match replay.filter(|_| may_resend) {
-                Some(replay) => error.with_replay(replay.0),
+            let may_resend = may_resend && (speaks_http2 || (reused && !wire.answered()));
+            return Err(match may_resend.then(|| wire.written()).flatten() {
+                Some(head) => error.with_replay(Box::new(head)),
                 None => error,
             });
         }
@@ -222,7 +225,11 @@ where
     ) -> Result<Response<ResponseBody<B>>, Error> {
         // Only these may have to ask again in another protocol.
         let mut asked = (is_trial || self.origin.is_tls()).then(|| {
-            let mut asked = head_of(request);
+            let (mut asked, ()) = Request::new(()).into_parts();
+            asked.method = request.method().clone();
+            asked.uri = request.uri().clone();
+            asked.version = request.version();
+            asked.headers = request.headers().clone();
             asked.extensions = request.extensions().clone();
             asked
         });
@@ -419,30 +426,6 @@ async fn within<T>(
 /// The request, to be sent.
 pub(crate) fn taken<B: Body>(request: &mut Request<RequestBody<B>>) -> Request<RequestBody<B>> {
     std::mem::replace(request, Request::new(RequestBody::empty()))
-}
-
-/// A request without its body.
-fn head_of<B>(request: &Request<B>) -> request::Parts {
-    let (mut head, ()) = Request::new(()).into_parts();
-    head.method = request.method().clone();
-    head.uri = request.uri().clone();
-    head.version = request.version();
-    head.headers = request.headers().clone();
-    head
-}
-
-/// What is needed to send a request once more.
-struct Replay(Box<request::Parts>);
-
-impl Replay {
-    fn of<B: Body<Data = Bytes> + Unpin>(
-        request: &Request<RequestBody<B>>,
-        may_be_needed: bool,
-    ) -> Option<Self> {
-        let may =
-            may_be_needed && request.method().is_idempotent() && request.body().is_end_stream();
-        may.then(|| Self(Box::new(head_of(request))))
-    }
 }
 
 impl<B> Upstream<B> {
