@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use http::{HeaderMap, HeaderName, Request, Response};
@@ -14,6 +15,7 @@ use pin_project_lite::pin_project;
 use throughline::{
     ServerLayer, ambient,
     body::TracedBody,
+    context::TraceContext,
     future::ResponseFuture,
     phase::Recorder,
     server::{Hop, Server},
@@ -167,25 +169,31 @@ impl Service<Request<Incoming>> for ToApp {
         let app = self.app.clone();
         let mut request = request.map(RequestBody::new);
         headers::strip_hop_by_hop(request.headers_mut());
-        let hop = request.extensions().get::<Hop>().cloned();
-        let open = match (&self.tracing, &hop) {
-            (Some(tracing), Some(hop)) => {
-                Some(OpenExchange::begin(tracing, hop, request.headers()))
+        let (context, recorder) = match request.extensions_mut().remove::<Hop>() {
+            Some(hop) => (Some(hop.context), hop.recorder),
+            None => (None, None),
+        };
+        let open = match (&self.tracing, context) {
+            (Some(tracing), Some(context)) => {
+                let opened = recorder.as_ref().map_or_else(ambient::now, Recorder::start);
+                Some(OpenExchange::begin(
+                    tracing,
+                    context,
+                    opened,
+                    request.headers(),
+                ))
             }
             _ => None,
         };
         Box::pin(async move {
             let mut resends = Resends::default();
             let answer = loop {
-                let error = match app.send(&mut request).await {
+                let error = match app.send(&mut request, recorder.as_ref()).await {
                     Ok(response) => break Ok(response),
                     Err(error) => error,
                 };
                 if let Err(error) = resends.after(error, &mut request) {
                     break Err(error);
-                }
-                if let Some(hop) = &hop {
-                    request.extensions_mut().insert(hop.clone());
                 }
             };
             Ok(match answer {
@@ -195,8 +203,7 @@ impl Service<Request<Incoming>> for ToApp {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the app did not answer");
-                    let recorder = hop.as_ref().and_then(|hop| hop.recorder.as_ref());
-                    reply::to_error(&error, recorder)
+                    reply::to_error(&error, recorder.as_ref())
                 }
             })
         })
@@ -211,14 +218,16 @@ pub struct OpenExchange {
 }
 
 impl OpenExchange {
-    fn begin(tracing: &Tracing, hop: &Hop, headers: &HeaderMap) -> Self {
+    fn begin(
+        tracing: &Tracing,
+        context: TraceContext,
+        opened: Instant,
+        headers: &HeaderMap,
+    ) -> Self {
         let entry = Entry {
-            context: hop.context.clone(),
+            context,
             request_id: request_id(headers, &tracing.request_id_headers).map(Into::into),
-            opened: hop
-                .recorder
-                .as_ref()
-                .map_or_else(ambient::now, Recorder::start),
+            opened,
         };
         let window = tracing.window.clone();
         let key = window

@@ -20,6 +20,7 @@ use throughline::{
     body::TracedBody,
     client::{Client, Resend},
     propagation::Propagator,
+    server::Hop,
 };
 use tower::{Layer, Service};
 
@@ -189,7 +190,7 @@ async fn plain(
 ) -> Result<Response<UpstreamBody>, Error> {
     let mut resends = Resends::default();
     loop {
-        match upstream.send(&mut request).await {
+        match upstream.send(&mut request, None).await {
             Ok(response) => return Ok(response),
             Err(error) => resends.after(error, &mut request)?,
         };
@@ -266,6 +267,8 @@ impl Service<Request<RequestBody<Incoming>>> for ToUpstream {
 
     fn call(&mut self, mut request: Request<RequestBody<Incoming>>) -> Self::Future {
         let upstream = self.0.clone();
-        Box::pin(async move { upstream.send(&mut request).await })
+        let hop = request.extensions_mut().remove::<Hop>();
+        let recorder = hop.and_then(|hop| hop.recorder);
+        Box::pin(async move { upstream.send(&mut request, recorder.as_ref()).await })
     }
 }

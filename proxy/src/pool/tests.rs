@@ -71,7 +71,7 @@ impl App {
         *request.method_mut() = method;
         *request.uri_mut() = "/".parse().unwrap();
         request.headers_mut().insert("host", "app".parse().unwrap());
-        self.upstream.send(&mut request).await.unwrap()
+        self.upstream.send(&mut request, None).await.unwrap()
     }
 
     async fn get(&self) -> Response<ResponseBody<Pieces>> {

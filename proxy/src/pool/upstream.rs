@@ -12,7 +12,7 @@ use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use throughline::{ambient, phase::Recorder, server::Hop};
+use throughline::{ambient, phase::Recorder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::rustls::ClientConfig;
 
@@ -95,7 +95,7 @@ where
 
     /// Sends a request and waits for the response's headers. Step 4 of the way of a request.
     ///
-    /// The request's [`Hop`], if it has one, is told of every step. The request stays where it is
+    /// The exchange's `recorder`, if it has one, is told of every step. The request stays where it is
     /// until it is written: to hand it on from future to future would be to copy it as often.
     ///
     /// # Errors
@@ -105,15 +105,12 @@ where
     pub async fn send(
         self: &Arc<Self>,
         request: &mut Request<RequestBody<B>>,
+        recorder: Option<&Recorder>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
-        let recorder = request
-            .extensions_mut()
-            .remove::<Hop>()
-            .and_then(|hop| hop.recorder);
-        if let Some(recorder) = &recorder {
+        if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
         }
-        match (self.attempt(request, recorder.as_ref()).await, recorder) {
+        match (self.attempt(request, recorder).await, recorder) {
             (Err(error), Some(recorder)) => {
                 recorder.fail(error.ended_by(), error.error_type());
                 Err(error.in_phase(recorder.running()))
@@ -460,7 +457,7 @@ mod tests {
         let pool = Pool::<Empty<Bytes>>::new(Config::default(), tls_config());
         let upstream = pool.upstream(&Origin::http("app", 80), Protocol::Http1);
         let mut request = Request::new(RequestBody::empty());
-        let carried = upstream.send(&mut request);
+        let carried = upstream.send(&mut request, None);
         assert!(size_of_val(&carried) < 1024, "{}", size_of_val(&carried));
     }
 }
