@@ -151,7 +151,7 @@ type ToAppFuture = Pin<Box<dyn Future<Output = Result<Response<ToAppBody>, Infal
 #[derive(Clone, Debug)]
 pub struct ToApp {
     app: Arc<Upstream>,
-    /// Shared, because a service is cloned for each request.
+    /// Shared by all connections.
     tracing: Option<Arc<Tracing>>,
 }
 

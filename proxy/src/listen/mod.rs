@@ -14,7 +14,7 @@ use std::{
     fmt,
     pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -75,15 +75,13 @@ pub trait Stack: Send + Sync + 'static {
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
         + 'static;
-    /// The service; it is cloned for each request and never fails.
+    /// The service for all requests of one connection; it never fails.
     type Service: Service<
             Request<Incoming>,
             Response = Response<Self::Body>,
             Error = Infallible,
             Future: Send + 'static,
-        > + Clone
-        + Send
-        + Sync
+        > + Send
         + 'static;
 
     /// The service for the requests of `connection`.
@@ -207,7 +205,7 @@ impl<K: Stack> Listener<K> {
             Some(counted),
         ));
         let service = Serve {
-            service: self.stack.service(&connection),
+            service: Mutex::new(self.stack.service(&connection)),
             connection: connection.clone(),
         };
         let Opening {
@@ -332,13 +330,15 @@ impl<K: Stack> ServerApp for Listener<K> {
 
 /// A service as hyper calls it, for the requests of one connection.
 struct Serve<S> {
-    service: S,
+    /// Never asked twice at a time, so that nobody waits. A clone for each request would count up and
+    /// down all that the services share.
+    service: Mutex<S>,
     connection: Arc<Connection>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Serve<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S::Future: Send + 'static,
     B: Body<Data = Bytes>,
 {
@@ -355,6 +355,7 @@ where
             peer: self.connection.peer(),
         });
         // Every service here is ready at any time: what has limits makes the request wait instead.
-        connection::Answering::new(self.service.clone().call(request), busy)
+        let mut service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
+        connection::Answering::new(service.call(request), busy)
     }
 }
