@@ -72,18 +72,18 @@ impl Exchange {
 
 /// Notes on `span` what a request says about itself.
 pub(crate) fn describe(span: &mut Span, request: &request::Parts) {
-    span.method = request.method.as_str().into();
+    span.method.set(request.method.as_str());
     span.version = request.version;
-    span.path = request.uri.path().into();
+    span.path.set(request.uri.path());
     let agent = request.headers.get(header::USER_AGENT);
     if let Some(agent) = agent.and_then(|value| value.to_str().ok()) {
-        span.user_agent = agent.into();
+        span.user_agent.set(agent);
     }
     if request.uri.scheme() == Some(&uri::Scheme::HTTPS) {
         span.scheme = Scheme::Https;
     }
     if let Some((host, port)) = target(&request.uri, &request.headers) {
-        span.host = host.into();
+        span.host.set(host);
         span.port = port;
     }
 }

@@ -27,6 +27,13 @@ impl<const N: usize> Inline<N> {
         out
     }
 
+    /// As much of `text` as fits, in place of what there was: only these bytes are written, and not
+    /// all that there is room for.
+    pub fn set(&mut self, text: &str) {
+        self.len = 0;
+        self.push(text);
+    }
+
     /// Appends as much of `text` as fits.
     pub fn push(&mut self, text: &str) {
         let start = usize::from(self.len);
@@ -102,5 +109,7 @@ mod tests {
         text.push("://");
         text.push("more");
         assert_eq!(text.as_str(), "http:/");
+        text.set("ftp");
+        assert_eq!(text, Inline::new("ftp"));
     }
 }

@@ -5,7 +5,7 @@
 //! order; `Host` stays what the caller wrote.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
     header::{
         CONNECTION, COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
         UPGRADE,
@@ -14,7 +14,7 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme},
 };
 
-/// The fields of one connection, the most frequent first.
+/// The fields of one connection.
 static HOP_BY_HOP: [HeaderName; 6] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -24,6 +24,21 @@ static HOP_BY_HOP: [HeaderName; 6] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
+/// Which of them this is.
+fn hop_by_hop(name: &HeaderName) -> Option<usize> {
+    // Asked for every field of every message: told apart by their lengths, nearly all are no more
+    // than one comparison.
+    Some(match name.as_str() {
+        "connection" => 0,
+        "keep-alive" => 1,
+        "transfer-encoding" => 2,
+        "te" => 3,
+        "upgrade" => 4,
+        "proxy-connection" => 5,
+        _ => return None,
+    })
+}
+
 /// Removes the fields of a message that belong to the connection that it came over.
 ///
 /// `Trailer` stays: it announces what follows the body, and that is kept.
@@ -32,7 +47,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // are there is cheaper than a search for each that might be.
     let mut found = [false; HOP_BY_HOP.len()];
     for name in headers.keys() {
-        if let Some(index) = HOP_BY_HOP.iter().position(|hop| hop == name) {
+        if let Some(index) = hop_by_hop(name) {
             found[index] = true;
         }
     }
@@ -98,19 +113,18 @@ fn keep_only_trailers_of_te(headers: &mut HeaderMap) {
 }
 
 /// Makes a request fit to be sent in HTTP/1.1 to an origin: path alone, and a `Host`.
-pub fn into_http1(request: &mut request::Parts) {
-    request.version = Version::HTTP_11;
-    if !request.headers.contains_key(HOST)
-        && let Some(authority) = request.uri.authority()
-        && let Ok(host) = HeaderValue::from_str(without_userinfo(authority))
-    {
-        request.headers.insert(HOST, host);
+pub fn into_http1<B>(request: &mut Request<B>) {
+    *request.version_mut() = Version::HTTP_11;
+    if let Some(authority) = request.uri().authority() {
+        let host = HeaderValue::from_str(without_userinfo(authority));
+        if let (Ok(host), false) = (host, request.headers().contains_key(HOST)) {
+            request.headers_mut().insert(HOST, host);
+        }
+        *request.uri_mut() = origin_form(request.uri());
     }
-    if request.uri.authority().is_some() {
-        request.uri = origin_form(&request.uri);
-    }
+    let headers = request.headers_mut();
     // HTTP/2 may send crumbs; HTTP/1.1 has one line of them (RFC 9113 section 8.2.3).
-    let mut crumbs = request.headers.get_all(COOKIE).iter();
+    let mut crumbs = headers.get_all(COOKIE).iter();
     if let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) {
         let joined = [first, second]
             .into_iter()
@@ -119,35 +133,33 @@ pub fn into_http1(request: &mut request::Parts) {
             .collect::<Vec<_>>()
             .join(&b"; "[..]);
         if let Ok(joined) = HeaderValue::from_bytes(&joined) {
-            request.headers.insert(COOKIE, joined);
+            headers.insert(COOKIE, joined);
         }
     }
-    if request.headers.contains_key(TE) {
+    if headers.contains_key(TE) {
         // Said to the next hop, and so it has to be named.
-        request
-            .headers
-            .insert(CONNECTION, HeaderValue::from_static("te"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
 }
 
 /// Makes a request fit to be sent in HTTP/2: the whole address, and no `Host` beside it.
-pub fn into_http2(request: &mut request::Parts, scheme: &Scheme, origin: &Authority) {
-    request.version = Version::HTTP_2;
-    let host = request.headers.get(HOST);
+pub fn into_http2<B>(request: &mut Request<B>, scheme: &Scheme, origin: &Authority) {
+    *request.version_mut() = Version::HTTP_2;
+    let host = request.headers().get(HOST);
     let authority = host
         .and_then(|host| Authority::try_from(host.as_bytes()).ok())
-        .or_else(|| request.uri.authority().cloned())
+        .or_else(|| request.uri().authority().cloned())
         .unwrap_or_else(|| origin.clone());
-    request.headers.remove(HOST);
+    request.headers_mut().remove(HOST);
     // It names fields of the hop, where the request was made ready for HTTP/1.1 before.
-    request.headers.remove(CONNECTION);
-    let path = request.uri.path_and_query().cloned();
+    request.headers_mut().remove(CONNECTION);
+    let path = request.uri().path_and_query().cloned();
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(scheme.clone());
     parts.authority = Some(authority);
     parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
     if let Ok(uri) = Uri::from_parts(parts) {
-        request.uri = uri;
+        *request.uri_mut() = uri;
     }
 }
 
@@ -166,7 +178,6 @@ fn without_userinfo(authority: &Authority) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Request;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -199,6 +210,14 @@ mod tests {
     }
 
     #[test]
+    fn every_field_of_the_connection_is_told_by_its_name() {
+        for (index, name) in HOP_BY_HOP.iter().enumerate() {
+            assert_eq!(hop_by_hop(name), Some(index), "{name}");
+        }
+        assert_eq!(hop_by_hop(&HOST), None);
+    }
+
+    #[test]
     fn connection_cannot_take_away_the_host_or_the_length() {
         let mut map = headers(&[
             ("connection", "host, content-length"),
@@ -222,15 +241,15 @@ mod tests {
 
     #[test]
     fn an_h2_request_becomes_an_http1_request() {
-        let (mut parts, ()) = Request::get("http://me@shop:81/a//b?x=%2F")
+        let mut request = Request::get("http://me@shop:81/a//b?x=%2F")
             .version(Version::HTTP_2)
             .header("cookie", "a=1")
             .header("cookie", "b=2")
             .header("te", "trailers")
             .body(())
-            .unwrap()
-            .into_parts();
-        into_http1(&mut parts);
+            .unwrap();
+        into_http1(&mut request);
+        let (parts, ()) = request.into_parts();
         assert_eq!(parts.uri, "/a//b?x=%2F");
         assert_eq!(parts.headers["host"], "shop:81");
         assert_eq!(parts.headers["cookie"], "a=1; b=2");
@@ -240,18 +259,18 @@ mod tests {
 
     #[test]
     fn an_http1_request_becomes_an_h2_request_under_the_name_it_asked_for() {
-        let (mut parts, ()) = Request::get("/a?b")
+        let mut request = Request::get("/a?b")
             .header("host", "shop:81")
             .header("te", "trailers")
             .header("connection", "te")
             .body(())
-            .unwrap()
-            .into_parts();
+            .unwrap();
         into_http2(
-            &mut parts,
+            &mut request,
             &Scheme::HTTP,
             &Authority::from_static("127.0.0.1:3000"),
         );
+        let (parts, ()) = request.into_parts();
         assert_eq!(parts.uri, "http://shop:81/a?b");
         assert_eq!(names(&parts.headers), ["te"]);
     }

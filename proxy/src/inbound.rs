@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use http::{HeaderMap, HeaderName, Request, Response};
@@ -14,6 +15,7 @@ use pin_project_lite::pin_project;
 use throughline::{
     ServerLayer, ambient,
     body::TracedBody,
+    context::TraceContext,
     future::ResponseFuture,
     phase::Recorder,
     server::{Arrival, Hop, Server},
@@ -29,7 +31,7 @@ use crate::{
     pool::{RequestBody, ResponseBody, Upstream},
     reply,
     request_id::RequestIds,
-    retry,
+    retry::Resends,
     window::{Inbound as Entry, Key, Window},
 };
 
@@ -152,7 +154,7 @@ type ToAppFuture = Pin<Box<dyn Future<Output = Result<Response<ToAppBody>, Infal
 #[derive(Clone, Debug)]
 pub struct ToApp {
     app: Arc<Upstream>,
-    /// Shared, because a service is cloned for each request.
+    /// Shared by all connections.
     tracing: Option<Arc<Tracing>>,
 }
 
@@ -168,29 +170,41 @@ impl Service<Request<Incoming>> for ToApp {
     /// Steps 4 and 5 of the way of a request, second half: the exchange is opened, the app is asked.
     fn call(&mut self, request: Request<Incoming>) -> ToAppFuture {
         let app = self.app.clone();
-        let (mut parts, body) = request.into_parts();
-        headers::strip_hop_by_hop(&mut parts.headers);
+        let mut request = request.map(RequestBody::new);
+        headers::strip_hop_by_hop(request.headers_mut());
         let ids = self.tracing.as_ref().and_then(|t| t.request_ids.as_ref());
         if let Some(ids) = ids {
-            let arrival = parts.extensions.get::<Arrival>();
+            let arrival = request.extensions().get::<Arrival>();
             let peer = arrival.and_then(|arrival| arrival.peer);
-            ids.ensure(&mut parts.headers, peer, ambient::random);
+            ids.ensure(request.headers_mut(), peer, ambient::random);
         }
-        let hop = parts.extensions.get::<Hop>().cloned();
-        let open = match (&self.tracing, &hop) {
-            (Some(tracing), Some(hop)) => Some(OpenExchange::begin(tracing, hop, &parts.headers)),
+        let (context, recorder) = match request.extensions_mut().remove::<Hop>() {
+            Some(hop) => (Some(hop.context), hop.recorder),
+            None => (None, None),
+        };
+        let open = match (&self.tracing, context) {
+            (Some(tracing), Some(context)) => {
+                let opened = recorder.as_ref().map_or_else(ambient::now, Recorder::start);
+                Some(OpenExchange::begin(
+                    tracing,
+                    context,
+                    opened,
+                    request.headers(),
+                ))
+            }
             _ => None,
         };
-        let request = Request::from_parts(parts, RequestBody::new(body));
         Box::pin(async move {
-            let answer = retry::attempts(request, |mut request, resends| {
-                if let (Some(hop), true) = (&hop, resends > 0) {
-                    request.extensions_mut().insert(hop.clone());
+            let mut resends = Resends::default();
+            let answer = loop {
+                let error = match app.send(&mut request, recorder.as_ref()).await {
+                    Ok(response) => break Ok(response),
+                    Err(error) => error,
+                };
+                if let Err(error) = resends.after(error, &mut request) {
+                    break Err(error);
                 }
-                let app = app.clone();
-                async move { app.send(request).await }
-            })
-            .await;
+            };
             Ok(match answer {
                 Ok(mut response) => {
                     headers::strip_hop_by_hop(response.headers_mut());
@@ -198,8 +212,7 @@ impl Service<Request<Incoming>> for ToApp {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "the app did not answer");
-                    let recorder = hop.as_ref().and_then(|hop| hop.recorder.as_ref());
-                    reply::to_error(&error, recorder)
+                    reply::to_error(&error, recorder.as_ref())
                 }
             })
         })
@@ -214,14 +227,16 @@ pub struct OpenExchange {
 }
 
 impl OpenExchange {
-    fn begin(tracing: &Tracing, hop: &Hop, headers: &HeaderMap) -> Self {
+    fn begin(
+        tracing: &Tracing,
+        context: TraceContext,
+        opened: Instant,
+        headers: &HeaderMap,
+    ) -> Self {
         let entry = Entry {
-            context: hop.context.clone(),
+            context,
             request_id: request_id(headers, &tracing.request_id_headers).map(Into::into),
-            opened: hop
-                .recorder
-                .as_ref()
-                .map_or_else(ambient::now, Recorder::start),
+            opened,
         };
         let window = tracing.window.clone();
         let key = window

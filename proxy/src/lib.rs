@@ -11,6 +11,7 @@ pub mod export;
 
 pub mod pipeline;
 
+mod bell;
 pub mod hold;
 pub mod inbound;
 pub mod listen;

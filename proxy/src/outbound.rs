@@ -20,6 +20,7 @@ use throughline::{
     body::TracedBody,
     client::{Client, Resend},
     propagation::{Propagator, signed::Signature},
+    server::Hop,
 };
 use tower::{Layer, Service};
 
@@ -29,7 +30,8 @@ use crate::{
     listen::{Connection, Stack},
     pipeline::Pipeline,
     pool::{self, Error, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream},
-    reply, retry,
+    reply,
+    retry::Resends,
     window::Window,
 };
 
@@ -184,13 +186,15 @@ impl Service<Request<Incoming>> for Outbound {
 
 async fn plain(
     upstream: &Arc<Upstream>,
-    request: Request<RequestBody<Incoming>>,
+    mut request: Request<RequestBody<Incoming>>,
 ) -> Result<Response<UpstreamBody>, Error> {
-    retry::attempts(request, |request, _| {
-        let upstream = upstream.clone();
-        async move { upstream.send(request).await }
-    })
-    .await
+    let mut resends = Resends::default();
+    loop {
+        match upstream.send(&mut request, None).await {
+            Ok(response) => return Ok(response),
+            Err(error) => resends.after(error, &mut request)?,
+        };
+    }
 }
 
 async fn traced(
@@ -201,18 +205,20 @@ async fn traced(
     let cause = tracing.correlate(&request);
     let uri = request.uri().clone();
     request.extensions_mut().insert(cause.clone());
-    retry::attempts(request, |mut request, resends| {
-        if resends > 0 {
-            // The pool hands back what it sent: by then the target was cut to its path.
-            *request.uri_mut() = uri.clone();
-            request.extensions_mut().insert(cause.clone());
-            request.extensions_mut().insert(Resend(resends));
-        }
+    let mut resends = Resends::default();
+    loop {
         let mut client: Client<ToUpstream, Pipeline> =
             tracing.layer.layer(ToUpstream(upstream.clone()));
-        client.call(request)
-    })
-    .await
+        let error = match client.call(pool::taken(&mut request)).await {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        let resent = resends.after(error, &mut request)?;
+        // The pool hands back what it sent: by then the target was cut to its path.
+        *request.uri_mut() = uri.clone();
+        request.extensions_mut().insert(cause.clone());
+        request.extensions_mut().insert(Resend(resent));
+    }
 }
 
 impl Tracing {
@@ -258,8 +264,10 @@ impl Service<Request<RequestBody<Incoming>>> for ToUpstream {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<RequestBody<Incoming>>) -> Self::Future {
+    fn call(&mut self, mut request: Request<RequestBody<Incoming>>) -> Self::Future {
         let upstream = self.0.clone();
-        Box::pin(async move { upstream.send(request).await })
+        let hop = request.extensions_mut().remove::<Hop>();
+        let recorder = hop.and_then(|hop| hop.recorder);
+        Box::pin(async move { upstream.send(&mut request, recorder.as_ref()).await })
     }
 }

@@ -13,27 +13,28 @@ use crate::pool::{Error, RequestBody};
 /// The most attempts after the first: each goes to another connection, and all may be stale.
 const MAX_RESENDS: u32 = 3;
 
-/// Calls `send` with the request and the number of resends before it, again while that is safe.
-pub(crate) async fn attempts<B, T, F>(
-    mut request: Request<RequestBody<B>>,
-    mut send: impl FnMut(Request<RequestBody<B>>, u32) -> F,
-) -> Result<T, Error>
-where
-    B: Body<Data = Bytes>,
-    F: Future<Output = Result<T, Error>>,
-{
-    let mut resends = 0;
-    loop {
-        let mut error = match send(request, resends).await {
-            Ok(response) => return Ok(response),
-            Err(error) => error,
-        };
+/// The attempts of one request, after the first.
+#[derive(Debug, Default)]
+pub(crate) struct Resends(u32);
+
+impl Resends {
+    /// Puts into `request` what is to be sent once more after `error`, and says how often it was by
+    /// then; or gives the error back.
+    ///
+    /// The request stays where it is and no closure sends it: what moves from future to future is
+    /// copied as often, and this is on the way of every request.
+    pub(crate) fn after<B: Body<Data = Bytes>>(
+        &mut self,
+        mut error: Error,
+        request: &mut Request<RequestBody<B>>,
+    ) -> Result<u32, Error> {
         match error.take_replay() {
-            Some(replay) if resends < MAX_RESENDS => {
-                request = Request::from_parts(*replay, RequestBody::empty());
-                resends += 1;
+            Some(replay) if self.0 < MAX_RESENDS => {
+                *request = Request::from_parts(*replay, RequestBody::empty());
+                self.0 += 1;
+                Ok(self.0)
             }
-            _ => return Err(error),
+            _ => Err(error),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! bytes came, when they were written, and when the socket had taken all of them.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -21,6 +21,9 @@ pub(crate) trait Watch {
 
     /// Nothing more will come.
     fn ended(&self) {}
+
+    /// These bytes are to be written; what is not taken of them comes again.
+    fn writes(&self, _: &[IoSlice<'_>]) {}
 
     /// Some of what was to be written was taken.
     fn wrote(&self);
@@ -94,6 +97,7 @@ impl<T: AsyncWrite, W: Watch> AsyncWrite for Watched<T, W> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
+        this.watch.writes(&[IoSlice::new(bytes)]);
         let written = ready!(this.transport.poll_write(cx, bytes));
         this.watch.wrote();
         Poll::Ready(written)
@@ -102,9 +106,10 @@ impl<T: AsyncWrite, W: Watch> AsyncWrite for Watched<T, W> {
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
+        bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
+        this.watch.writes(bytes);
         let written = match bytes {
             // Most requests are a head alone, and to the kernel `send` is less work than `writev`.
             [all] => ready!(this.transport.poll_write(cx, all)),

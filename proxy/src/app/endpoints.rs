@@ -1,6 +1,6 @@
 //! Listeners as pingora runs them: a group with a runtime of its own.
 
-use std::{net::TcpListener, os::fd::IntoRawFd, sync::Arc, time::Duration};
+use std::{net::TcpListener, os::fd::IntoRawFd, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use pingora_core::{
@@ -18,7 +18,7 @@ pub(super) struct Endpoints {
     name: &'static str,
     threads: usize,
     listening: Vec<Listening>,
-    chores: Vec<(Duration, Box<dyn FnMut() + Send + Sync>)>,
+    chores: Vec<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
 /// One listener, on a socket that was bound before.
@@ -62,9 +62,9 @@ impl Endpoints {
         Ok(connections)
     }
 
-    /// Does `chore` every so often, for as long as the listeners run.
-    pub(super) fn every(&mut self, pause: Duration, chore: impl FnMut() + Send + Sync + 'static) {
-        self.chores.push((pause, Box::new(chore)));
+    /// Runs `chore` for as long as the listeners run.
+    pub(super) fn beside(&mut self, chore: impl Future<Output = ()> + Send + Sync + 'static) {
+        self.chores.push(Box::pin(chore));
     }
 }
 
@@ -76,13 +76,8 @@ impl Service for Endpoints {
         _: ShutdownWatch,
         listeners_per_fd: usize,
     ) {
-        for (pause, mut chore) in self.chores.drain(..) {
-            tokio::spawn(async move {
-                loop {
-                    tokio::time::sleep(pause).await;
-                    chore();
-                }
-            });
+        for chore in self.chores.drain(..) {
+            tokio::spawn(chore);
         }
         let mut accepting = tokio::task::JoinSet::new();
         for Listening {

@@ -45,9 +45,6 @@ const THRESHOLD: f32 = 0.9;
 /// The most open exchanges that are remembered, and the most ended ones.
 const WINDOW: (usize, usize) = (4096, 256);
 
-/// How often the pool looks for connections that nobody takes any more.
-const SWEEP: Duration = Duration::from_secs(5);
-
 /// Runs the sidecar until a signal ends it, with the app beside it where `command` has words.
 ///
 /// The app's environment is `inherited` and what [`child::environment`] adds to it. The exit code is
@@ -248,7 +245,7 @@ impl Bound {
             let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
-        traffic.every(SWEEP, move || pool.sweep(ambient::now()));
+        traffic.beside(async move { pool.tend().await });
 
         let mut operators = Endpoints::new("admin", 1);
         if let Some(listener) = admin {

@@ -12,8 +12,9 @@ mod preface;
 use std::{
     convert::Infallible,
     fmt,
+    pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -34,8 +35,12 @@ use tokio::sync::{Notify, watch};
 use tower::Service;
 
 pub use self::connection::{Connection, Draining};
-use self::preface::Opening;
-use crate::{hold::Holding, watched::Watched};
+use self::{connection::Expired, preface::Opening};
+use crate::{
+    bell::{self, First},
+    hold::Holding,
+    watched::Watched,
+};
 
 /// What a listener allows its callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,15 +75,13 @@ pub trait Stack: Send + Sync + 'static {
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
         + 'static;
-    /// The service; it is cloned for each request and never fails.
+    /// The service for all requests of one connection; it never fails.
     type Service: Service<
             Request<Incoming>,
             Response = Response<Self::Body>,
             Error = Infallible,
             Future: Send + 'static,
-        > + Clone
-        + Send
-        + Sync
+        > + Send
         + 'static;
 
     /// The service for the requests of `connection`.
@@ -185,21 +188,12 @@ impl<K: Stack> Listener<K> {
     /// Step 1 of the way of a request: serves all requests of one connection.
     async fn serve(&self, mut stream: Stream, counted: Counted) {
         let socket = stream.get_socket_digest();
-        let header_timeout = self.config.header_timeout;
         let mut drain = self.drain.clone();
-        let opening = {
-            let mut reading = std::pin::pin!(preface::read(&mut stream));
-            let draining = async {
-                let _ = drain.wait_for(|draining| *draining).await;
-            };
-            tokio::select! {
-                biased;
-                opening = tokio::time::timeout(header_timeout, reading.as_mut()) => opening,
-                // Nothing was asked yet that we know of; but it may be on its way.
-                () = draining => tokio::time::timeout(LINGER, reading).await,
-            }
+        let opening = tokio::select! {
+            opening = self.opening(&mut stream, &mut drain) => opening,
+            () = self.connections.until_cut() => None,
         };
-        let Ok(Ok(Some(opening))) = opening else {
+        let Some(opening) = opening else {
             return;
         };
 
@@ -211,7 +205,7 @@ impl<K: Stack> Listener<K> {
             Some(counted),
         ));
         let service = Serve {
-            service: self.stack.service(&connection),
+            service: Mutex::new(self.stack.service(&connection)),
             connection: connection.clone(),
         };
         let Opening {
@@ -228,7 +222,7 @@ impl<K: Stack> Listener<K> {
                     u32::try_from(self.config.max_header_bytes).unwrap_or(u32::MAX),
                 )
                 .serve_connection(io, service);
-            let mut serving = std::pin::pin!(serving);
+            let mut serving = pin!(serving);
             let result = self
                 .run(&connection, drain, serving.as_mut(), |serving| {
                     serving.graceful_shutdown()
@@ -243,7 +237,7 @@ impl<K: Stack> Listener<K> {
                 .header_read_timeout(None)
                 .max_header_size(self.config.max_header_bytes)
                 .serve_connection(io, service);
-            let mut serving = std::pin::pin!(serving);
+            let mut serving = pin!(serving);
             let result = self
                 .run(&connection, drain, serving.as_mut(), |serving| {
                     serving.graceful_shutdown()
@@ -253,39 +247,70 @@ impl<K: Stack> Listener<K> {
         }
     }
 
+    /// How the connection begins; `None` if it ends before, or takes too long.
+    async fn opening(
+        &self,
+        stream: &mut Stream,
+        drain: &mut watch::Receiver<bool>,
+    ) -> Option<Opening> {
+        let mut reading = pin!(preface::read(stream));
+        let draining = async {
+            let _ = drain.wait_for(|draining| *draining).await;
+        };
+        let opening = tokio::select! {
+            biased;
+            opening = tokio::time::timeout(self.config.header_timeout, reading.as_mut()) => opening,
+            // Nothing was asked yet that we know of; but it may be on its way.
+            () = draining => tokio::time::timeout(LINGER, reading).await,
+        };
+        opening.ok()?.ok()?
+    }
+
     /// Drives a connection to its end; on drain or after too long an idle time it takes no more
     /// requests, and after too long over its headers it is cut.
     async fn run<F>(
         &self,
         connection: &Connection,
         mut drain: watch::Receiver<bool>,
-        mut serving: std::pin::Pin<&mut F>,
-        graceful: impl Fn(std::pin::Pin<&mut F>),
+        mut serving: Pin<&mut F>,
+        graceful: impl Fn(Pin<&mut F>),
     ) -> Result<(), hyper::Error>
     where
         F: Future<Output = Result<(), hyper::Error>>,
     {
-        let mut is_leaving = false;
-        let watchdog = connection.watchdog(self.config.header_timeout, self.config.idle_timeout);
-        let mut watchdog = std::pin::pin!(watchdog);
-        loop {
+        let mut cut = pin!(self.connections.until_cut());
+        let leaving = async {
             tokio::select! {
                 biased;
-                result = serving.as_mut() => return result,
-                _ = drain.wait_for(|draining| *draining), if !is_leaving => {
-                    is_leaving = true;
-                    graceful(serving.as_mut());
-                }
-                expired = watchdog.as_mut(), if !is_leaving => match expired {
-                    connection::Expired::Idle => {
-                        is_leaving = true;
-                        graceful(serving.as_mut());
+                () = cut.as_mut() => Leaving::Now,
+                _ = drain.wait_for(|draining| *draining) => Leaving::Gracefully,
+                expired = connection.watchdog(self.config.header_timeout, self.config.idle_timeout) => {
+                    match expired {
+                        Expired::Idle => Leaving::Gracefully,
+                        Expired::Headers | Expired::Abandoned => Leaving::Now,
                     }
-                    connection::Expired::Headers | connection::Expired::Abandoned => return Ok(()),
-                },
+                }
             }
+        };
+        // A connection is woken several times for each request, and once in its life for its end.
+        match bell::first(serving.as_mut(), leaving).await {
+            First::Main(result) => return result,
+            First::Side(Leaving::Now) => return Ok(()),
+            First::Side(Leaving::Gracefully) => graceful(serving.as_mut()),
+        }
+        match bell::first(serving, cut).await {
+            First::Main(result) => result,
+            First::Side(()) => Ok(()),
         }
     }
+}
+
+/// How a connection is ended from our side.
+enum Leaving {
+    /// After the requests that are open.
+    Gracefully,
+    /// Whatever is open.
+    Now,
 }
 
 fn report(result: Result<(), hyper::Error>, connection: &Connection) {
@@ -298,23 +323,22 @@ fn report(result: Result<(), hyper::Error>, connection: &Connection) {
 impl<K: Stack> ServerApp for Listener<K> {
     async fn process_new(self: &Arc<Self>, stream: Stream, _: &ShutdownWatch) -> Option<Stream> {
         let counted = self.connections.enter();
-        tokio::select! {
-            () = self.serve(stream, counted) => {}
-            () = self.connections.until_cut() => {}
-        }
+        self.serve(stream, counted).await;
         None
     }
 }
 
 /// A service as hyper calls it, for the requests of one connection.
 struct Serve<S> {
-    service: S,
+    /// Never asked twice at a time, so that nobody waits. A clone for each request would count up and
+    /// down all that the services share.
+    service: Mutex<S>,
     connection: Arc<Connection>,
 }
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Serve<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S::Future: Send + 'static,
     B: Body<Data = Bytes>,
 {
@@ -331,6 +355,7 @@ where
             peer: self.connection.peer(),
         });
         // Every service here is ready at any time: what has limits makes the request wait instead.
-        connection::Answering::new(self.service.clone().call(request), busy)
+        let mut service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
+        connection::Answering::new(service.call(request), busy)
     }
 }

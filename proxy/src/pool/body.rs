@@ -9,11 +9,11 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, client::conn::http1};
+use hyper::body::Incoming;
 use throughline::{ambient, phase::Recorder};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Upstream, connection::Connection, wire::Wire};
+use super::{Upstream, upstream::Kept, wire::Wire};
 
 /// The body of a request to an upstream; it may be none at all.
 #[derive(Debug)]
@@ -111,14 +111,14 @@ pub struct ResponseBody<B> {
 #[derive(Debug)]
 pub(super) struct Returning<B> {
     upstream: Arc<Upstream<B>>,
-    connection: Connection<http1::SendRequest<RequestBody<B>>>,
+    connection: Kept<B>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl<B> Returning<B> {
     pub(super) fn new(
         upstream: Arc<Upstream<B>>,
-        connection: Connection<http1::SendRequest<RequestBody<B>>>,
+        connection: Kept<B>,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {
@@ -170,7 +170,11 @@ impl<B> Body for ResponseBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let Self { inner, returning } = &mut *self;
+        let frame = ready!(match returning {
+            Some(returning) => returning.connection.sender.poll_body(cx, inner),
+            None => Pin::new(inner).poll_frame(cx),
+        });
         match &frame {
             // A broken connection is not given back: it goes with this body.
             Some(Err(_)) => self.returning = None,

@@ -3,7 +3,8 @@
 //! An [`Upstream`] is one origin with its idle connections. A request takes the connection that was
 //! used last, or dials; while it is carried, the `wire` under the connection notes on the request's
 //! `Recorder` when its last byte went out and the first byte of the answer came in. The connection
-//! goes back when the answer has been read to its end.
+//! goes back when the answer has been read to its end. Until then it is driven by the request's own
+//! future and its response's body (`http1`), and while it is idle by nobody.
 //!
 //! Two rules keep requests safe. A connection that turns out dead before any of the request was
 //! written is simply replaced. One that dies after, without an answer, is the race that every
@@ -14,8 +15,13 @@ mod body;
 mod connection;
 mod dial;
 mod error;
+mod hangups;
+mod http1;
 mod origin;
 mod protocol;
+mod replay;
+#[cfg(test)]
+mod tests;
 mod upstream;
 mod wire;
 
@@ -28,8 +34,11 @@ use std::{
 use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
+use throughline::ambient;
 use tokio_rustls::rustls::ClientConfig;
 
+use self::hangups::Hangups;
+pub(crate) use self::upstream::taken;
 pub use self::{
     body::{RequestBody, ResponseBody},
     dial::tls_config,
@@ -66,6 +75,9 @@ impl Default for Config {
     }
 }
 
+/// How often idle connections are looked at.
+const SWEEP: Duration = Duration::from_secs(5);
+
 /// All upstreams that are in use. A clone is another handle.
 #[derive(Debug)]
 pub struct Pool<B = Incoming>(Arc<Shared<B>>);
@@ -80,6 +92,7 @@ impl<B> Clone for Pool<B> {
 struct Shared<B> {
     config: Config,
     tls: Arc<ClientConfig>,
+    hangups: Arc<Hangups>,
     upstreams: Mutex<HashMap<Origin, Arc<Upstream<B>>>>,
 }
 
@@ -94,6 +107,7 @@ where
         Self(Arc::new(Shared {
             config,
             tls,
+            hangups: Arc::default(),
             upstreams: Mutex::default(),
         }))
     }
@@ -110,15 +124,24 @@ where
             self.0.config.clone(),
             self.0.tls.clone(),
             protocol,
+            self.0.hangups.clone().into(),
         ));
         upstreams.insert(origin.clone(), upstream.clone());
         upstream
     }
 
-    /// Closes what has been idle for too long, and forgets upstreams that nobody uses. Call it every
-    /// few seconds: an idle connection is found too old when it is taken, but one that nobody takes
-    /// would stay open.
-    pub fn sweep(&self, now: Instant) {
+    /// Looks after connections that nobody uses, for ever: an idle one is found too old, or closed,
+    /// when it is taken, but one that nobody takes would stay open.
+    pub async fn tend(&self) {
+        loop {
+            // Whoever closes a connection need not wait long for us to do the same.
+            let _ = tokio::time::timeout(SWEEP, self.0.hangups.heard()).await;
+            self.sweep(ambient::now());
+        }
+    }
+
+    /// Closes what has been idle for too long, and forgets upstreams that nobody uses.
+    fn sweep(&self, now: Instant) {
         // Whoever is about to use an upstream holds it too.
         self.upstreams()
             .retain(|_, upstream| upstream.sweep(now) || Arc::strong_count(upstream) > 1);

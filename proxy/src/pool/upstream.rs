@@ -1,19 +1,18 @@
 //! One origin: how a request gets a connection, and what becomes of it there.
 
 use std::{
+    pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    task::Waker,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version, request};
+use http::{Request, Response, Version};
 use http_body::Body;
-use hyper::{
-    body::Incoming,
-    client::conn::{http1, http2},
-};
+use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use throughline::{ambient, phase::Recorder, server::Hop};
+use throughline::{ambient, phase::Recorder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::rustls::ClientConfig;
 
@@ -22,6 +21,7 @@ use super::{
     body::Returning,
     connection::Connection,
     dial::{self, Dialled},
+    http1::Http1,
     protocol::{Speech, Spoken},
     wire::Wire,
 };
@@ -30,6 +30,9 @@ use crate::{headers, watched::Watched};
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;
 
+/// A connection that carries one request after another. In a box: it moves with each of them.
+pub(super) type Kept<B> = Box<Connection<Http1<B>>>;
+
 /// One origin and the connections to it.
 #[derive(Debug)]
 pub struct Upstream<B = Incoming> {
@@ -37,7 +40,9 @@ pub struct Upstream<B = Incoming> {
     config: Config,
     tls: Arc<ClientConfig>,
     speech: Speech,
-    idle: Mutex<Vec<Connection<http1::SendRequest<RequestBody<B>>>>>,
+    idle: Mutex<Vec<Kept<B>>>,
+    /// Told when something happens to one of the idle.
+    hangups: Waker,
     shared: Mutex<Option<Connection<http2::SendRequest<RequestBody<B>>>>>,
     /// Held while an h2 connection is dialled, so that a burst dials once.
     dialling: tokio::sync::Mutex<()>,
@@ -54,6 +59,7 @@ where
         config: Config,
         tls: Arc<ClientConfig>,
         protocol: Protocol,
+        hangups: Waker,
     ) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(config.max_connections)),
@@ -64,13 +70,17 @@ where
             origin,
             config,
             tls,
+            hangups,
         }
     }
 
-    /// Closes what has been idle for too long, and says whether anything is left.
+    /// Closes what has been idle for too long or was closed by the other side, and says whether
+    /// anything is left.
     pub(super) fn sweep(&self, now: Instant) -> bool {
         let mut idle = self.idle();
-        idle.retain(|connection| {
+        idle.retain_mut(|connection| {
+            connection.sender.look();
+            connection.sender.watch(&self.hangups);
             !connection.sender.is_closed()
                 && now.saturating_duration_since(connection.idle_since) < self.config.idle_timeout
         });
@@ -85,7 +95,8 @@ where
 
     /// Sends a request and waits for the response's headers. Step 4 of the way of a request.
     ///
-    /// The request's [`Hop`], if it has one, is told of every step.
+    /// The exchange's `recorder`, if it has one, is told of every step. The request stays where it is
+    /// until it is written: to hand it on from future to future would be to copy it as often.
     ///
     /// # Errors
     ///
@@ -93,28 +104,24 @@ where
     /// again.
     pub async fn send(
         self: &Arc<Self>,
-        mut request: Request<RequestBody<B>>,
+        request: &mut Request<RequestBody<B>>,
+        recorder: Option<&Recorder>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
-        let recorder = request
-            .extensions_mut()
-            .remove::<Hop>()
-            .and_then(|hop| hop.recorder);
-        if let Some(recorder) = &recorder {
+        if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
         }
-        let result = self.attempt(request, recorder.as_ref()).await;
-        result.map_err(|error| match &recorder {
-            None => error,
-            Some(recorder) => {
+        match (self.attempt(request, recorder).await, recorder) {
+            (Err(error), Some(recorder)) => {
                 recorder.fail(error.ended_by(), error.error_type());
-                error.in_phase(recorder.running())
+                Err(error.in_phase(recorder.running()))
             }
-        })
+            (result, _) => result,
+        }
     }
 
     async fn attempt(
         self: &Arc<Self>,
-        request: Request<RequestBody<B>>,
+        request: &mut Request<RequestBody<B>>,
         recorder: Option<&Recorder>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
         let wants_http2 = request.version() == Version::HTTP_2;
@@ -132,12 +139,11 @@ where
 
     async fn over_http1(
         self: &Arc<Self>,
-        request: Request<RequestBody<B>>,
+        request: &mut Request<RequestBody<B>>,
         recorder: Option<&Recorder>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
         let permit = self.permit().await?;
-        let (mut parts, mut body) = request.into_parts();
-        headers::into_http1(&mut parts);
+        headers::into_http1(request);
         for _ in 0..MAX_REPLACED {
             let (mut connection, now) = match self.checkout().await {
                 Some(had) => had,
@@ -145,7 +151,6 @@ where
                     Opened::Http1(connection) => (connection, ambient::now()),
                     Opened::Http2 => {
                         drop(permit);
-                        let request = Request::from_parts(parts, body);
                         return Box::pin(self.over_http2(request, recorder, false)).await;
                     }
                 },
@@ -153,13 +158,24 @@ where
             connection.take(recorder, now);
             let reused = connection.used > 1;
             let wire = connection.wire.clone();
-            let replay = Replay::of(&parts, &body, reused || self.speech.may_refuse_http1());
-            wire.begin(recorder.cloned(), body.is_end_stream());
-            body.over(&wire);
-            let request = Request::from_parts(parts, body);
-            let sent = connection.sender.try_send_request(request);
-            let error = match self.answer(sent).await? {
+            let is_whole = request.body().is_end_stream();
+            let may_resend = request.method().is_idempotent()
+                && is_whole
+                && (reused || self.speech.may_refuse_http1());
+            wire.begin(recorder.cloned(), is_whole, may_resend);
+            request.body_mut().over(&wire);
+            let answer = {
+                let sent = pin!(connection.sender.exchange(taken(request)));
+                match self.config.response_timeout {
+                    None => sent.await,
+                    Some(timeout) => within(timeout, sent).await?,
+                }
+            };
+            let error = match answer {
                 Ok(mut response) => {
+                    if !wire.is_request_sent() {
+                        connection.sender.go_alone();
+                    }
                     // Its framing was for this connection; the caller's is made anew.
                     *response.version_mut() = Version::HTTP_11;
                     self.speech.heard_http1();
@@ -175,11 +191,10 @@ where
                 self.speech.refused_http1();
             }
             if let Some(unsent) = error.take_message() {
-                (parts, body) = unsent.into_parts();
+                *request = unsent;
                 if self.speech.choose(false, self.origin.is_tls()) == Spoken::Http2 {
                     // It opened with SETTINGS before anything was written, and always would.
                     drop(permit);
-                    let request = Request::from_parts(parts, body);
                     return Box::pin(self.over_http2(request, recorder, false)).await;
                 }
                 continue;
@@ -187,9 +202,9 @@ where
             let error = Error::exchange(&error.into_error());
             // On a new connection a death without an answer is the upstream's, and would only be
             // repeated; on one that was kept it may be the race.
-            let may_resend = speaks_http2 || (reused && !wire.answered());
-            return Err(match replay.filter(|_| may_resend) {
-                Some(replay) => error.with_replay(replay.0),
+            let may_resend = may_resend && (speaks_http2 || (reused && !wire.answered()));
+            return Err(match may_resend.then(|| wire.written()).flatten() {
+                Some(head) => error.with_replay(Box::new(head)),
                 None => error,
             });
         }
@@ -201,18 +216,21 @@ where
 
     async fn over_http2(
         self: &Arc<Self>,
-        request: Request<RequestBody<B>>,
+        request: &mut Request<RequestBody<B>>,
         recorder: Option<&Recorder>,
         is_trial: bool,
     ) -> Result<Response<ResponseBody<B>>, Error> {
-        let (mut parts, mut body) = request.into_parts();
         // Only these may have to ask again in another protocol.
-        let mut asked = (is_trial || self.origin.is_tls()).then(|| parts.clone());
-        headers::into_http2(
-            &mut parts,
-            &self.origin.uri_scheme(),
-            &self.origin.authority(),
-        );
+        let mut asked = (is_trial || self.origin.is_tls()).then(|| {
+            let (mut asked, ()) = Request::new(()).into_parts();
+            asked.method = request.method().clone();
+            asked.uri = request.uri().clone();
+            asked.version = request.version();
+            asked.headers = request.headers().clone();
+            asked.extensions = request.extensions().clone();
+            asked
+        });
+        headers::into_http2(request, &self.origin.uri_scheme(), &self.origin.authority());
         for _ in 0..MAX_REPLACED {
             let sender = self.http2_sender(recorder, is_trial).await?;
             let mut sender = match (sender, asked) {
@@ -222,25 +240,29 @@ where
                 }
                 (None, Some(asked)) => {
                     // It turned out to speak HTTP/1.1 alone.
-                    let request = Request::from_parts(asked, body);
+                    let body = taken(request).into_body();
+                    *request = Request::from_parts(asked, body);
                     return Box::pin(self.over_http1(request, recorder)).await;
                 }
                 (None, None) => return Err(Error::new(Cause::Closed, "it closed at once")),
             };
             match recorder {
-                Some(recorder) if body.is_end_stream() => recorder.sent(ambient::now()),
-                Some(recorder) => body.noting(recorder),
+                Some(recorder) if request.body().is_end_stream() => recorder.sent(ambient::now()),
+                Some(recorder) => request.body_mut().noting(recorder),
                 None => {}
             }
-            let request = Request::from_parts(parts, body);
-            let sent = async move { sender.try_send_request(request).await };
-            match self.answer(sent).await? {
+            let sent = pin!(sender.try_send_request(taken(request)));
+            let answer = match self.config.response_timeout {
+                None => sent.await,
+                Some(timeout) => within(timeout, sent).await?,
+            };
+            match answer {
                 Ok(mut response) => {
                     *response.version_mut() = Version::HTTP_11;
                     return Ok(response.map(ResponseBody::http2));
                 }
                 Err(mut error) => match error.take_message() {
-                    Some(unsent) => (parts, body) = unsent.into_parts(),
+                    Some(unsent) => *request = unsent,
                     None => return Err(Error::exchange(&error.into_error())),
                 },
             }
@@ -251,22 +273,6 @@ where
             Cause::Closed,
             "every connection was closed before it could be used",
         ))
-    }
-
-    /// The response's headers, within the time that the upstream has.
-    async fn answer<T, E>(
-        &self,
-        sent: impl Future<Output = Result<T, E>>,
-    ) -> Result<Result<T, E>, Error> {
-        match self.config.response_timeout {
-            None => Ok(sent.await),
-            Some(timeout) => tokio::time::timeout(timeout, sent).await.map_err(|_| {
-                Error::new(
-                    Cause::ResponseTimeout,
-                    format!("no response in {timeout:?}"),
-                )
-            }),
-        }
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
@@ -287,12 +293,13 @@ where
     }
 
     /// The idle connection that was used last, if one is still good, and when it was had.
-    async fn checkout(&self) -> Option<(Connection<http1::SendRequest<RequestBody<B>>>, Instant)> {
+    async fn checkout(&self) -> Option<(Kept<B>, Instant)> {
         let now = ambient::now();
         loop {
             // The guard must not live across the await below.
             let popped = self.idle().pop();
             let mut connection = popped?;
+            connection.sender.settle();
             let idle = now.saturating_duration_since(connection.idle_since);
             if connection.sender.is_closed() || idle >= self.config.idle_timeout {
                 continue;
@@ -301,7 +308,7 @@ where
                 return Some((connection, now));
             }
             // Its task is about to notice that the last answer is over.
-            if connection.sender.ready().await.is_ok() {
+            if connection.sender.ready().await {
                 return Some((connection, ambient::now()));
             }
         }
@@ -360,27 +367,15 @@ where
         self.open_http1(dialled).await.map(Opened::Http1)
     }
 
-    async fn open_http1(
-        &self,
-        dialled: Dialled,
-    ) -> Result<Connection<http1::SendRequest<RequestBody<B>>>, Error> {
+    async fn open_http1(&self, dialled: Dialled) -> Result<Kept<B>, Error> {
         let wire = Arc::new(Wire::default());
-        let io = TokioIo::new(Watched::new(dialled.transport, wire.clone()));
-        let (sender, connection) = http1::Builder::new()
-            .handshake(io)
-            .await
-            .map_err(|e| Error::exchange(&e))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an upstream connection ended");
-            }
-        });
-        Ok(Connection::new(sender, wire, dialled.peer))
+        let http1 = Http1::open(dialled.transport, wire.clone()).await?;
+        Ok(Box::new(Connection::new(http1, wire, dialled.peer)))
     }
 
     async fn keep_http1(&self, dialled: Dialled) -> Result<(), Error> {
         let connection = self.open_http1(dialled).await?;
-        self.idle().push(connection);
+        self.give_back(connection);
         Ok(())
     }
 
@@ -401,51 +396,53 @@ where
         Ok(wire)
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection<http1::SendRequest<RequestBody<B>>>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn shared(&self) -> MutexGuard<'_, Option<Connection<http2::SendRequest<RequestBody<B>>>>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 enum Opened<B> {
-    Http1(Connection<http1::SendRequest<RequestBody<B>>>),
+    Http1(Kept<B>),
     /// It is the shared one now.
     Http2,
 }
 
-/// What is needed to send a request once more.
-struct Replay(Box<request::Parts>);
+/// The response's headers, within the time that the upstream has.
+async fn within<T>(
+    timeout: Duration,
+    answer: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(timeout, answer).await.map_err(|_| {
+        Error::new(
+            Cause::ResponseTimeout,
+            format!("no response in {timeout:?}"),
+        )
+    })
+}
 
-impl Replay {
-    fn of<B: Body<Data = Bytes> + Unpin>(
-        parts: &request::Parts,
-        body: &RequestBody<B>,
-        may_be_needed: bool,
-    ) -> Option<Self> {
-        let may = may_be_needed && parts.method.is_idempotent() && body.is_end_stream();
-        may.then(|| {
-            let (mut copy, ()) = Request::new(()).into_parts();
-            copy.method = parts.method.clone();
-            copy.uri = parts.uri.clone();
-            copy.headers = parts.headers.clone();
-            Self(Box::new(copy))
-        })
-    }
+/// The request, to be sent.
+pub(crate) fn taken<B: Body>(request: &mut Request<RequestBody<B>>) -> Request<RequestBody<B>> {
+    std::mem::replace(request, Request::new(RequestBody::empty()))
 }
 
 impl<B> Upstream<B> {
     /// Takes a connection back after its answer was read to the end.
-    pub(super) fn give_back(&self, mut connection: Connection<http1::SendRequest<RequestBody<B>>>) {
-        if !connection.sender.is_closed() {
-            connection.idle_since = ambient::now();
-            self.idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(connection);
+    pub(super) fn give_back(&self, mut connection: Kept<B>) {
+        connection.sender.rest();
+        if connection.sender.is_closed() {
+            return;
         }
+        connection.idle_since = ambient::now();
+        let mut idle = self.idle();
+        // Nobody can be told of it before it is in the list.
+        if !connection.sender.watch(&self.hangups) {
+            self.hangups.wake_by_ref();
+        }
+        idle.push(connection);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Kept<B>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -459,7 +456,8 @@ mod tests {
     fn a_request_has_no_room_for_a_dial() {
         let pool = Pool::<Empty<Bytes>>::new(Config::default(), tls_config());
         let upstream = pool.upstream(&Origin::http("app", 80), Protocol::Http1);
-        let carried = upstream.send(Request::new(RequestBody::empty()));
-        assert!(size_of_val(&carried) < 3072, "{}", size_of_val(&carried));
+        let mut request = Request::new(RequestBody::empty());
+        let carried = upstream.send(&mut request, None);
+        assert!(size_of_val(&carried) < 1024, "{}", size_of_val(&carried));
     }
 }

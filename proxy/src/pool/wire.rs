@@ -6,16 +6,19 @@
 //! byte of the answer, unless it is an interim response.
 
 use std::{
+    io::IoSlice,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, AtomicU16, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use http::request;
 use throughline::{ambient, phase::Recorder};
 use tokio::sync::Notify;
 
+use super::replay;
 use crate::watched::Watch;
 
 /// Notes on one connection, shared by the transport and the pool.
@@ -24,6 +27,8 @@ pub(super) struct Wire {
     /// What is still waited for, as a set of bits: most reads and flushes find nothing set.
     awaited: AtomicU8,
     recorder: Mutex<Option<Recorder>>,
+    /// What the request was written as, where that may be needed again.
+    written: Mutex<Vec<u8>>,
     /// The first byte that the other side ever sent, plus one.
     lead: AtomicU16,
     heard: Notify,
@@ -37,13 +42,32 @@ const SENT: u8 = 2;
 const WROTE: u8 = 4;
 /// The whole request has been handed over.
 const WHOLE: u8 = 8;
+/// What is written next is to be kept.
+const KEEP: u8 = 16;
+
+/// What a connection keeps room for between requests.
+const ROOM: usize = 4096;
 
 impl Wire {
-    /// An exchange begins; `is_whole` when its request has no body to come.
-    pub(super) fn begin(&self, recorder: Option<Recorder>, is_whole: bool) {
+    /// An exchange begins; `is_whole` when its request has no body to come, and `keep` if it may be
+    /// sent again.
+    pub(super) fn begin(&self, recorder: Option<Recorder>, is_whole: bool, keep: bool) {
         *self.recorder.lock().unwrap_or_else(PoisonError::into_inner) = recorder;
         let whole = if is_whole { WHOLE } else { 0 };
-        self.awaited.store(ANSWER | SENT | whole, Ordering::Release);
+        let keep = if keep { KEEP } else { 0 };
+        let awaited = ANSWER | SENT | whole | keep;
+        self.awaited.store(awaited, Ordering::Release);
+    }
+
+    /// The head of the request that was to be kept, if it was written: until then there may be
+    /// another's.
+    pub(super) fn written(&self) -> Option<request::Parts> {
+        let is_written = self.awaited.load(Ordering::Acquire) & KEEP == 0;
+        is_written.then(|| replay::head_of(&self.kept()))?
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The end of the request's body was handed over.
@@ -54,6 +78,11 @@ impl Wire {
     /// Whether the whole request was handed over.
     pub(super) fn is_request_whole(&self) -> bool {
         self.awaited.load(Ordering::Acquire) & WHOLE != 0
+    }
+
+    /// Whether all of the request was written.
+    pub(super) fn is_request_sent(&self) -> bool {
+        self.awaited.load(Ordering::Acquire) & (WHOLE | SENT) == WHOLE
     }
 
     /// Whether the answer has begun.
@@ -101,6 +130,20 @@ impl Watch for Wire {
         self.note(Recorder::responded);
     }
 
+    fn writes(&self, bytes: &[IoSlice<'_>]) {
+        if self.awaited.load(Ordering::Acquire) & KEEP == 0 {
+            return;
+        }
+        // All of a head is in what hyper writes first.
+        self.awaited.fetch_and(!KEEP, Ordering::AcqRel);
+        let mut written = self.kept();
+        written.clear();
+        written.shrink_to(ROOM);
+        for piece in bytes {
+            written.extend_from_slice(piece);
+        }
+    }
+
     fn wrote(&self) {
         if self.awaited.load(Ordering::Acquire) & (SENT | WROTE) == SENT {
             self.awaited.fetch_or(WROTE, Ordering::AcqRel);
@@ -138,7 +181,7 @@ mod tests {
     fn the_flush_after_the_whole_request_is_the_moment_it_was_sent() {
         let recorder = Recorder::new(ambient::now(), Phase::Send);
         let wire = Wire::default();
-        wire.begin(Some(recorder.clone()), false);
+        wire.begin(Some(recorder.clone()), false, false);
         wire.flushed();
         wire.wrote();
         wire.flushed();
@@ -150,10 +193,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_first_is_kept_where_it_may_be_needed() {
+        let wire = Wire::default();
+        let path = || Some(wire.written()?.uri.path().to_owned());
+        wire.begin(None, true, true);
+        assert_eq!(path(), None, "nothing was written");
+        wire.writes(&[
+            IoSlice::new(b"GET /one "),
+            IoSlice::new(b"HTTP/1.1\r\n\r\n"),
+        ]);
+        wire.writes(&[IoSlice::new(b"\r\n")]);
+        assert_eq!(path().unwrap(), "/one");
+        wire.begin(None, true, true);
+        assert_eq!(path(), None, "that was another request");
+        wire.writes(&[IoSlice::new(b"GET /two HTTP/1.1\r\n\r\n")]);
+        assert_eq!(path().unwrap(), "/two");
+    }
+
+    #[test]
     fn an_interim_response_is_not_the_answer() {
         let recorder = Recorder::new(ambient::now(), Phase::Wait);
         let wire = Wire::default();
-        wire.begin(Some(recorder.clone()), true);
+        wire.begin(Some(recorder.clone()), true, false);
         wire.read(b"HTTP/1.1 103 Early Hints\r\n\r\n");
         assert!(!wire.answered());
         wire.read(b"HTTP/1.1 200 OK\r\n");

@@ -12,7 +12,7 @@ use throughline::{
     span::{Kind, Link, Relation, Span},
 };
 
-use super::wire::{Head, Writer, header_len};
+use super::wire::{Head, Writer, header_len, short_tag};
 use crate::export::Resource;
 
 /// What the spans of every request are preceded by.
@@ -128,6 +128,18 @@ fn attribute(w: &mut Writer<'_>, field: u32, key: &str, value: Value<'_>) {
         Value::Float(number) => any.double(4, number),
     }
     let any_length = any.as_slice().len() + text.len();
+    if key.len() + any_length < SHORT {
+        // Every tag and every length is one byte.
+        let length = 2 + key.len() + 2 + any_length;
+        w.0.reserve(2 + length);
+        w.0.extend_from_slice(&[short_tag(field), length as u8]);
+        w.0.extend_from_slice(&[short_tag(1), key.len() as u8]);
+        w.0.extend_from_slice(key.as_bytes());
+        w.0.extend_from_slice(&[short_tag(2), any_length as u8]);
+        w.0.extend_from_slice(any.as_slice());
+        w.0.extend_from_slice(text);
+        return;
+    }
     let mut between = Head::default();
     between.header(2, any_length);
     between.extend(any.as_slice());
@@ -142,6 +154,9 @@ fn attribute(w: &mut Writer<'_>, field: u32, key: &str, value: Value<'_>) {
         w.0.extend_from_slice(piece);
     }
 }
+
+/// A key and a value that are shorter together make lengths below 128, with what is between them.
+const SHORT: usize = 0x80 - 4;
 
 fn unix_nanos(time: SystemTime) -> u64 {
     nanos(

@@ -111,6 +111,12 @@ impl Head {
     }
 }
 
+/// The tag of text or of a message in one of the first fifteen fields, which is one byte.
+pub(super) fn short_tag(field: u32) -> u8 {
+    debug_assert!(field < 0x10, "{field}");
+    (field << 3 | LEN) as u8
+}
+
 /// How many bytes [`Writer::header`] writes.
 pub(super) fn header_len(field: u32, length: usize) -> usize {
     varint_len(u64::from((field << 3) | LEN)) + varint_len(length as u64)

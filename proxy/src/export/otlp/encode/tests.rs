@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 use http::{StatusCode, Version};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
-    common::v1::{KeyValue, any_value::Value as Any},
+    common::v1::{KeyValue, KeyValueList, any_value::Value as Any},
     trace::v1::{Span as Decoded, span::SpanKind, status::StatusCode as SpanStatus},
 };
 use proptest::prelude::*;
@@ -257,6 +257,17 @@ fn a_root_that_went_well_says_neither_parent_nor_status() {
     assert!(decoded.parent_span_id.is_empty());
     assert_eq!(decoded.flags, 0x103, "no parent, no remote parent");
     assert_eq!(decoded.status, None, "404 is the caller's error");
+}
+
+#[test]
+fn text_of_any_length_is_read_as_it_was() {
+    for length in (0..300).chain([16_000, 17_000]) {
+        let mut bytes = Vec::new();
+        let said = "x".repeat(length);
+        attribute(&mut Writer(&mut bytes), 1, "key", Value::Str(&said));
+        let list = KeyValueList::decode(&*bytes).unwrap();
+        check(&list.values, &[("key", text(&said))]);
+    }
 }
 
 #[test]
