@@ -88,13 +88,40 @@ pub fn strip_proxy(headers: &mut HeaderMap) {
 }
 
 /// Makes `Host` say what an absolute target says, which overrides it (RFC 9112 section 3.2.2).
+///
+/// Where it says the same in other letters it stays, because it may be signed: boto3 asks for
+/// `http://minio:80/…`, and signs `Host: minio`.
 pub fn host_of_target(request: &mut request::Parts) {
-    if let Some(authority) = request.uri.authority()
-        && let Ok(host) = HeaderValue::from_str(without_userinfo(authority))
-        && request.headers.get(HOST) != Some(&host)
+    let Some(authority) = request.uri.authority() else {
+        return;
+    };
+    let mut said = request.headers.get_all(HOST).iter();
+    if let (Some(host), None) = (said.next(), said.next())
+        && is_spelling_of(host, authority, request.uri.scheme())
     {
+        return;
+    }
+    if let Ok(host) = HeaderValue::from_str(without_userinfo(authority)) {
         request.headers.insert(HOST, host);
     }
+}
+
+/// Whether `host` names the host and the port of `authority`, which is reached by `scheme`.
+fn is_spelling_of(host: &HeaderValue, authority: &Authority, scheme: Option<&Scheme>) -> bool {
+    if host == authority.as_str() {
+        return !host.as_bytes().contains(&b'@');
+    }
+    let Ok(host) = Authority::try_from(host.as_bytes()) else {
+        return false;
+    };
+    let default = match scheme {
+        Some(scheme) if *scheme == Scheme::HTTPS => 443,
+        _ => 80,
+    };
+    let port = |authority: &Authority| authority.port_u16().unwrap_or(default);
+    without_userinfo(&host) == host.as_str()
+        && host.host().eq_ignore_ascii_case(authority.host())
+        && port(&host) == port(authority)
 }
 
 /// Whoever accepts trailers from us is to get them; other transfer codings end here.
@@ -215,6 +242,43 @@ mod tests {
             assert_eq!(hop_by_hop(name), Some(index), "{name}");
         }
         assert_eq!(hop_by_hop(&HOST), None);
+    }
+
+    #[test]
+    fn the_target_overrides_a_host_that_names_another_and_no_other_spelling_of_its_own() {
+        let host = |target: &str, said: &[&str]| {
+            let request = said.iter().fold(Request::get(target), |request, host| {
+                request.header("host", *host)
+            });
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            host_of_target(&mut parts);
+            let lines = parts.headers.get_all(HOST).iter();
+            lines
+                .map(|line| line.to_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        for (target, said, sent) in [
+            ("http://shop/", "shop", "shop"),
+            ("http://shop:80/", "shop", "shop"),
+            ("http://shop/", "shop:80", "shop:80"),
+            ("https://shop:443/", "shop", "shop"),
+            ("http://Shop/", "shop", "shop"),
+            ("http://me:word@shop/", "shop", "shop"),
+            ("http://[::1]:80/", "[::1]", "[::1]"),
+            ("http://shop:81/", "shop", "shop:81"),
+            ("http://shop/", "shop:443", "shop"),
+            ("https://shop:80/", "shop", "shop:80"),
+            ("http://shop/", "other", "shop"),
+            ("http://shop/", "me@shop", "shop"),
+            ("http://me@shop/", "me@shop", "shop"),
+            ("http://shop/", "", "shop"),
+            ("/", "shop", "shop"),
+        ] {
+            assert_eq!(host(target, &[said]), sent, "{said:?} for {target}");
+        }
+        assert_eq!(host("http://shop/", &[]), "shop");
+        assert_eq!(host("http://shop/", &["shop", "other"]), "shop");
     }
 
     #[test]

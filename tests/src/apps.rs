@@ -14,6 +14,22 @@ use crate::binary::{profile_directory, workspace};
 
 const PYTHON: &[&str] = &["flask", "gunicorn", "requests"];
 const JAVASCRIPT: &[&str] = &["express", "axios"];
+/// boto3 with the signer of SigV4A, and moto with its server and nothing but these services.
+const AWS_PYTHON: &[&str] = &[
+    "boto3[crt]",
+    "requests",
+    "moto[s3,dynamodb,sqs]",
+    "flask",
+    "flask-cors",
+];
+const AWS_JAVASCRIPT: &[&str] = &[
+    "@aws-sdk/client-s3",
+    "@aws-sdk/client-dynamodb",
+    "@aws-sdk/client-sqs",
+    "@aws-sdk/lib-storage",
+    "@aws-sdk/s3-request-presigner",
+    "@smithy/node-http-handler",
+];
 
 /// The directory of one of the apps.
 #[must_use]
@@ -28,21 +44,7 @@ pub fn directory(app: &str) -> PathBuf {
 /// When Python is not there, or its packages cannot be installed; the message says what to do.
 #[must_use]
 pub fn flask() -> Vec<String> {
-    let environment = installed("python", PYTHON, |at| {
-        let venv = at.to_string_lossy();
-        run(
-            "python3",
-            &["-m", "venv", "--clear", &venv],
-            at,
-            "python3 with its venv module: `apt-get install python3-venv`",
-        );
-        let pip = at.join("bin/pip");
-        let mut arguments = vec!["install", "--quiet", "--disable-pip-version-check"];
-        arguments.extend(PYTHON);
-        let cure = "flask, gunicorn and requests from PyPI: is there a way to it?";
-        run(&pip.to_string_lossy(), &arguments, at, cure);
-    });
-    let python = environment.join("bin/python");
+    let python = python("python", PYTHON);
     let app = directory("flask");
     let settings = app.join("gunicorn.conf.py");
     let words = [
@@ -66,19 +68,67 @@ pub fn flask() -> Vec<String> {
 /// When Node is not there, or its packages cannot be installed; the message says what to do.
 #[must_use]
 pub fn express() -> (Vec<String>, String) {
-    let environment = installed("node", JAVASCRIPT, |at| {
+    let modules = javascript("node", JAVASCRIPT);
+    let app = directory("express").join("server.js");
+    let command = vec!["node".to_owned(), app.to_string_lossy().into_owned()];
+    (command, modules)
+}
+
+/// The Python that has boto3, for apps that call AWS, and moto, which stands for AWS.
+///
+/// # Panics
+///
+/// As [`flask`] does.
+#[must_use]
+pub fn aws_python() -> PathBuf {
+    python("aws-python", AWS_PYTHON)
+}
+
+/// The `NODE_PATH` of the AWS SDK for JavaScript, version 3.
+///
+/// # Panics
+///
+/// As [`express`] does.
+#[must_use]
+pub fn aws_javascript() -> String {
+    javascript("aws-node", AWS_JAVASCRIPT)
+}
+
+/// A Python that has these packages.
+fn python(what: &str, packages: &[&str]) -> PathBuf {
+    let environment = installed(what, packages, |at| {
+        let venv = at.to_string_lossy();
+        run(
+            "python3",
+            &["-m", "venv", "--clear", &venv],
+            at,
+            "python3 with its venv module: `apt-get install python3-venv`",
+        );
+        let pip = at.join("bin/pip");
+        let mut arguments = vec!["install", "--quiet", "--disable-pip-version-check"];
+        arguments.extend(packages);
+        let cure = format!("{} from PyPI: is there a way to it?", packages.join(", "));
+        run(&pip.to_string_lossy(), &arguments, at, &cure);
+    });
+    environment.join("bin/python")
+}
+
+/// The `NODE_PATH` that has these packages.
+fn javascript(what: &str, packages: &[&str]) -> String {
+    let environment = installed(what, packages, |at| {
         // Without a package of its own, npm would install into one further up.
         let package = at.join("package.json");
         fs::write(&package, "{ \"private\": true }\n").expect("the cache can be written to");
         let mut arguments = vec!["install", "--no-audit", "--no-fund", "--loglevel=error"];
-        arguments.extend(JAVASCRIPT);
-        let cure = "node and npm (`apt-get install nodejs npm`), and express and axios from npm";
-        run("npm", &arguments, at, cure);
+        arguments.extend(packages);
+        let cure = format!(
+            "node and npm (`apt-get install nodejs npm`), and {} from npm",
+            packages.join(", ")
+        );
+        run("npm", &arguments, at, &cure);
     });
-    let app = directory("express").join("server.js");
-    let command = vec!["node".to_owned(), app.to_string_lossy().into_owned()];
     let modules = environment.join("node_modules");
-    (command, modules.to_string_lossy().into_owned())
+    modules.to_string_lossy().into_owned()
 }
 
 /// The directory with these packages; `install` fills it, once for all test processes.

@@ -8,6 +8,7 @@
 pub mod apps;
 mod binary;
 mod client;
+mod cloud;
 mod collector;
 mod curl;
 mod metrics;
@@ -17,6 +18,7 @@ mod upstream;
 mod wait;
 
 pub use client::{Answer, Client, raw};
+pub use cloud::{Call, Cloud};
 pub use collector::{Behaviour, Collector, Delivery, Protocol};
 pub use curl::{Curl, curl};
 pub use metrics::Metrics;

@@ -169,7 +169,7 @@ impl Setup {
 }
 
 /// Whether a variable would configure a sidecar or the app that it starts.
-fn configures(name: &str) -> bool {
+pub(crate) fn configures(name: &str) -> bool {
     let upper = name.to_uppercase();
     ["THROUGHLINE_", "OTEL_", "AWS_"]
         .iter()
@@ -398,11 +398,11 @@ impl Drop for Sidecar {
 
 /// What a process writes, line by line, as it comes.
 #[derive(Clone, Debug, Default)]
-struct Captured(Arc<Mutex<(String, bool)>>);
+pub(crate) struct Captured(Arc<Mutex<(String, bool)>>);
 
 impl Captured {
     /// Reads until the end, on a thread of its own.
-    fn follow(&self, pipe: impl Read + Send + 'static) {
+    pub(crate) fn follow(&self, pipe: impl Read + Send + 'static) {
         let captured = self.clone();
         thread::spawn(move || {
             let mut reader = BufReader::new(pipe);
@@ -418,7 +418,7 @@ impl Captured {
         });
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.lock().0.clone()
     }
 
