@@ -1,6 +1,7 @@
 //! Real apps in Python and JavaScript, and what they need, installed once below `target`.
 //!
-//! The apps are in `tests/apps`, written as anybody would write them: without a word about tracing.
+//! The apps are in `tests/apps`, written as anybody would write them: `flask` and `express` without a
+//! word about tracing, `sdks` with the SDKs that are told to trace them.
 
 use std::{
     fs::{self, File},
@@ -15,6 +16,24 @@ use crate::binary::{profile_directory, workspace};
 const PYTHON: &[&str] = &["flask", "gunicorn", "requests"];
 const JAVASCRIPT: &[&str] = &["express", "axios"];
 
+/// Tracing SDKs, each with what makes it trace Flask and requests.
+const PYTHON_SDKS: &[&str] = &[
+    "flask",
+    "requests",
+    "aws-xray-sdk",
+    "opentelemetry-sdk",
+    "opentelemetry-instrumentation-flask",
+    "opentelemetry-instrumentation-requests",
+    "opentelemetry-propagator-b3",
+    "opentelemetry-propagator-aws-xray",
+];
+const JAVASCRIPT_SDKS: &[&str] = &[
+    "express",
+    "axios",
+    "aws-xray-sdk-core",
+    "aws-xray-sdk-express",
+];
+
 /// The directory of one of the apps.
 #[must_use]
 pub fn directory(app: &str) -> PathBuf {
@@ -28,25 +47,11 @@ pub fn directory(app: &str) -> PathBuf {
 /// When Python is not there, or its packages cannot be installed; the message says what to do.
 #[must_use]
 pub fn flask() -> Vec<String> {
-    let environment = installed("python", PYTHON, |at| {
-        let venv = at.to_string_lossy();
-        run(
-            "python3",
-            &["-m", "venv", "--clear", &venv],
-            at,
-            "python3 with its venv module: `apt-get install python3-venv`",
-        );
-        let pip = at.join("bin/pip");
-        let mut arguments = vec!["install", "--quiet", "--disable-pip-version-check"];
-        arguments.extend(PYTHON);
-        let cure = "flask, gunicorn and requests from PyPI: is there a way to it?";
-        run(&pip.to_string_lossy(), &arguments, at, cure);
-    });
-    let python = environment.join("bin/python");
+    let python = python("python", PYTHON);
     let app = directory("flask");
     let settings = app.join("gunicorn.conf.py");
     let words = [
-        &*python.to_string_lossy(),
+        &*python,
         "-m",
         "gunicorn",
         "--config",
@@ -66,19 +71,73 @@ pub fn flask() -> Vec<String> {
 /// When Node is not there, or its packages cannot be installed; the message says what to do.
 #[must_use]
 pub fn express() -> (Vec<String>, String) {
-    let environment = installed("node", JAVASCRIPT, |at| {
+    (node("express/server.js"), modules("node", JAVASCRIPT))
+}
+
+/// The command that serves the Python app with the `SDK` that it is told, at its `PORT`.
+///
+/// # Panics
+///
+/// As [`flask`] does.
+#[must_use]
+pub fn sdks_in_python() -> Vec<String> {
+    let app = directory("sdks").join("app.py");
+    vec![
+        python("python-sdks", PYTHON_SDKS),
+        app.to_string_lossy().into_owned(),
+    ]
+}
+
+/// The command that serves the JavaScript app with AWS' SDK for X-Ray, at its `PORT`, and its
+/// `NODE_PATH`.
+///
+/// # Panics
+///
+/// As [`express`] does.
+#[must_use]
+pub fn sdk_in_javascript() -> (Vec<String>, String) {
+    (node("sdks/app.js"), modules("node-sdks", JAVASCRIPT_SDKS))
+}
+
+/// The interpreter of an environment with these packages.
+fn python(what: &str, packages: &[&str]) -> String {
+    let environment = installed(what, packages, |at| {
+        let venv = at.to_string_lossy();
+        run(
+            "python3",
+            &["-m", "venv", "--clear", &venv],
+            at,
+            "python3 with its venv module: `apt-get install python3-venv`",
+        );
+        let pip = at.join("bin/pip");
+        let mut arguments = vec!["install", "--quiet", "--disable-pip-version-check"];
+        arguments.extend(packages);
+        let cure = "these packages from PyPI: is there a way to it?";
+        run(&pip.to_string_lossy(), &arguments, at, cure);
+    });
+    let interpreter = environment.join("bin/python");
+    interpreter.to_string_lossy().into_owned()
+}
+
+/// The command that runs one of the apps in JavaScript.
+fn node(app: &str) -> Vec<String> {
+    let app = directory(app);
+    vec!["node".to_owned(), app.to_string_lossy().into_owned()]
+}
+
+/// The `NODE_PATH` with these packages.
+fn modules(what: &str, packages: &[&str]) -> String {
+    let environment = installed(what, packages, |at| {
         // Without a package of its own, npm would install into one further up.
         let package = at.join("package.json");
         fs::write(&package, "{ \"private\": true }\n").expect("the cache can be written to");
         let mut arguments = vec!["install", "--no-audit", "--no-fund", "--loglevel=error"];
-        arguments.extend(JAVASCRIPT);
-        let cure = "node and npm (`apt-get install nodejs npm`), and express and axios from npm";
+        arguments.extend(packages);
+        let cure = "node and npm (`apt-get install nodejs npm`), and these packages from npm";
         run("npm", &arguments, at, cure);
     });
-    let app = directory("express").join("server.js");
-    let command = vec!["node".to_owned(), app.to_string_lossy().into_owned()];
     let modules = environment.join("node_modules");
-    (command, modules.to_string_lossy().into_owned())
+    modules.to_string_lossy().into_owned()
 }
 
 /// The directory with these packages; `install` fills it, once for all test processes.
