@@ -100,6 +100,8 @@ pub struct Cause {
     pub parent: Option<TraceContext>,
     /// The trace that a call without a parent is the first span of, where it names one.
     pub adopted: Option<TraceId>,
+    /// What the call itself says about being recorded, where it says that without naming a parent.
+    pub sampled: Option<bool>,
     /// Whether the parent's span lives in another process.
     pub parent_is_remote: bool,
     /// How the parent is known.
@@ -170,11 +172,18 @@ impl<S: Sink> ClientLayer<S> {
             Some(cause) => (cause.parent.clone(), cause.adopted, cause.parent_is_remote),
             None => (self.sink.current(), None, false),
         };
+        let decided = cause.as_ref().and_then(|cause| cause.sampled);
         let context = match &parent {
-            Some(parent) => parent.child(ambient::span_id()),
+            Some(parent) => {
+                let mut child = parent.child(ambient::span_id());
+                if decided == Some(false) {
+                    child.flags = child.flags.with_sampled(false);
+                }
+                child
+            }
             None => {
                 let trace_id = adopted.unwrap_or_else(|| ambient::trace_id_at(wall));
-                let sampled = self.shared.sampler.decide(None, trace_id);
+                let sampled = self.shared.sampler.decide(decided, trace_id);
                 let flags = TraceFlags::RANDOM.with_sampled(sampled);
                 TraceContext::new(trace_id, ambient::span_id(), flags)
             }

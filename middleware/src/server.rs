@@ -231,8 +231,7 @@ impl<S: Sink> ServerLayer<S> {
         let wall = ambient::wall();
         let read = self.shared.propagator.extract(&request.headers);
         let context = read.continued(ambient::span_id(), || ambient::trace_id_at(wall));
-        let caller = read.remote.as_ref().and_then(|remote| remote.sampled);
-        let sampled = self.shared.sampler.decide(caller, context.trace_id);
+        let sampled = self.shared.sampler.decide(read.sampled(), context.trace_id);
         let context = TraceContext {
             flags: context.flags.with_sampled(sampled),
             ..context

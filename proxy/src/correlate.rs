@@ -87,6 +87,16 @@ impl Correlator {
     /// The cause of `call`, given the exchanges that may have been it. Part of step 7 of the way of a
     /// request.
     pub fn decide(&mut self, window: &Window, call: Call<'_>) -> Cause {
+        let remote = call.context.remote.as_ref();
+        let names_parent = remote.is_some_and(|remote| remote.parent.is_some());
+        Cause {
+            sampled: call.context.sampled().filter(|_| !names_parent),
+            ..self.cause(window, call)
+        }
+    }
+
+    /// The same, but for what the call itself says about being recorded.
+    fn cause(&mut self, window: &Window, call: Call<'_>) -> Cause {
         let candidates = window.newest_open().len();
         if let Some(remote) = &call.context.remote {
             return propagated(window, remote, call.context, candidates);
@@ -173,6 +183,7 @@ fn propagated(window: &Window, remote: &Remote, read: &Extraction, candidates: u
     Cause {
         adopted: parent.is_none().then_some(remote.trace_id),
         parent,
+        sampled: None,
         parent_is_remote: ours.is_none(),
         parentage: Parentage {
             evidence: Evidence::Propagated,
@@ -187,6 +198,7 @@ fn asserted(inbound: &Inbound, evidence: Evidence, confidence: f32, candidates: 
     Cause {
         adopted: None,
         parent: Some(inbound.context.clone()),
+        sampled: None,
         parent_is_remote: false,
         parentage: Parentage {
             evidence,
@@ -213,6 +225,7 @@ fn left_open(window: &Window, each: f32, candidates: usize) -> Cause {
     Cause {
         adopted: None,
         parent: None,
+        sampled: None,
         parent_is_remote: false,
         parentage: Parentage {
             evidence: Evidence::Open,
@@ -326,6 +339,25 @@ mod tests {
         assert_eq!(cause.parent.unwrap().span_id, span(2));
         let cause = decide(&mut fresh(), &open(3), &root(50));
         assert_eq!((cause.parent, cause.adopted), (None, Some(trace(50))));
+    }
+
+    #[test]
+    fn what_a_call_decides_without_naming_a_parent_is_kept() {
+        let zeros = "Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0";
+        let bare = format!("Root={};Sampled=0", trace(50).xray());
+        for requests in 0..3 {
+            for said in [zeros, &bare] {
+                let said = [("x-amzn-trace-id", said.to_owned())];
+                let cause = decide(&mut fresh(), &open(requests), &said);
+                assert_eq!(cause.sampled, Some(false), "{requests} open, {said:?}");
+            }
+            let cause = decide(&mut fresh(), &open(requests), &[]);
+            assert_eq!(cause.sampled, None, "{requests} open");
+        }
+        let w3c = format!("00-{}-{}-00", trace(2), span(99));
+        let cause = decide(&mut fresh(), &open(1), &[("traceparent", w3c)]);
+        assert_eq!(cause.sampled, None, "its parent says it");
+        assert!(!cause.parent.unwrap().flags.is_sampled());
     }
 
     #[test]

@@ -109,11 +109,22 @@ pub struct Extraction {
     pub baggage: Option<Arc<[u8]>>,
     /// Fields of an `X-Amzn-Trace-Id` that are passed on untouched.
     pub xray: Option<Arc<str>>,
+    /// A decision that came without a trace: who does not record needs no ids.
+    pub decided: Option<bool>,
     /// Whether a context header was there and could not be read.
     pub invalid: bool,
 }
 
 impl Extraction {
+    /// The caller's decision whether to record, if the caller made one.
+    #[must_use]
+    pub fn sampled(&self) -> Option<bool> {
+        match &self.remote {
+            Some(remote) => remote.sampled,
+            None => self.decided,
+        }
+    }
+
     /// The context at `span_id`, which continues what was read or else starts the trace `fresh`.
     #[must_use]
     pub fn continued(&self, span_id: SpanId, fresh: impl FnOnce() -> TraceId) -> TraceContext {
@@ -207,9 +218,12 @@ impl Propagator {
                 }
                 Format::TraceContext => w3c::extract(headers),
                 Format::XRay => xray::extract(headers).map(|found| {
-                    let (remote, rest) = found?;
-                    out.xray = rest;
-                    Some(remote)
+                    let found = found?;
+                    out.xray = found.rest;
+                    if found.remote.is_none() {
+                        out.decided = Some(false);
+                    }
+                    found.remote
                 }),
             };
             match read {
@@ -281,6 +295,17 @@ mod tests {
         let got = read(&[("x-amzn-trace-id", whole), ("traceparent", "00-zz")]);
         assert_eq!(got.remote.unwrap().source, Format::XRay);
         assert!(got.invalid, "the broken traceparent is noted");
+    }
+
+    #[test]
+    fn a_decision_without_a_trace_is_kept_and_gives_way_to_a_trace() {
+        let zeros = "Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0";
+        let got = read(&[("x-amzn-trace-id", zeros)]);
+        assert_eq!((got.remote.as_ref(), got.sampled()), (None, Some(false)));
+        assert!(!got.invalid, "AWS' own SDK writes it");
+        let got = read(&[("x-amzn-trace-id", zeros), ("traceparent", W3C)]);
+        assert_eq!(got.sampled(), Some(true));
+        assert_eq!(read(&[]).sampled(), None);
     }
 
     #[test]

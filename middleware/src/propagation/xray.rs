@@ -7,7 +7,8 @@
 //! A load balancer writes `Root` alone, or `Self` in front of it. What is not `Root`, `Parent` or
 //! `Sampled` is not ours: it is passed on byte for byte, because Lambda counts loops in `Lineage`
 //! and load balancers read `Self`. Keys are case sensitive, as they are to every SDK; hexadecimal
-//! digits are read in either case and written in lower case.
+//! digits are read in either case and written in lower case. Zeros for ids and `Sampled=0` are what
+//! AWS' SDK for Python writes when it records nothing: a decision, and no trace to continue.
 
 use std::sync::Arc;
 
@@ -24,8 +25,18 @@ const HEADER: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 /// The longest header we write: Step Functions keeps no more, and OpenTelemetry cuts here too.
 const MAX_BYTES: usize = 256;
 
-/// A context, and the fields that travel with it untouched.
-type Found = (Remote, Option<Arc<str>>);
+/// What AWS' SDK for Python has for the ids of what it does not sample.
+const NO_ROOT: &str = "1-00000000-000000000000000000000000";
+const NO_PARENT: &str = "0000000000000000";
+
+/// What a header says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The context; `None` where there is only the decision that nothing is recorded.
+    pub(super) remote: Option<Remote>,
+    /// The fields that travel with it untouched.
+    pub(super) rest: Option<Arc<str>>,
+}
 
 pub(super) fn extract(headers: &HeaderMap) -> Result<Option<Found>, Malformed> {
     let Some(line) = headers.get(HEADER) else {
@@ -36,12 +47,15 @@ pub(super) fn extract(headers: &HeaderMap) -> Result<Option<Found>, Malformed> {
     let mut parent = None;
     let mut sampled = None;
     let mut rest = String::new();
+    let mut is_named = true;
     for field in line
         .split(';')
         .map(str::trim)
         .filter(|field| !field.is_empty())
     {
         match field.split_once('=') {
+            Some(("Root", NO_ROOT)) => is_named = false,
+            Some(("Parent", NO_PARENT)) => {}
             Some(("Root", value)) => root = Some(parse_root(value).ok_or(Malformed)?),
             Some(("Parent", value)) => parent = Some(SpanId::from_hex(value).ok_or(Malformed)?),
             Some(("Sampled", "1")) => sampled = Some(true),
@@ -56,15 +70,20 @@ pub(super) fn extract(headers: &HeaderMap) -> Result<Option<Found>, Malformed> {
             }
         }
     }
-    let remote = Remote {
-        trace_id: root.ok_or(Malformed)?,
-        parent,
-        sampled,
-        random: false,
-        state: None,
-        source: Format::XRay,
+    let remote = match root {
+        Some(trace_id) => Some(Remote {
+            trace_id,
+            parent,
+            sampled,
+            random: false,
+            state: None,
+            source: Format::XRay,
+        }),
+        None if !is_named && sampled == Some(false) => None,
+        None => return Err(Malformed),
     };
-    Ok(Some((remote, (!rest.is_empty()).then(|| rest.into()))))
+    let rest = (!rest.is_empty()).then(|| rest.into());
+    Ok(Some(Found { remote, rest }))
 }
 
 pub(super) fn inject(context: &TraceContext, headers: &mut HeaderMap) {
@@ -152,7 +171,8 @@ mod tests {
                 Some("Lineage=456f6a97:0;A=b=c"),
             ),
         ] {
-            let (remote, got_rest) = read(&line).expect(&line).expect(&line);
+            let found = read(&line).expect(&line).expect(&line);
+            let remote = found.remote.expect(&line);
             assert_eq!(
                 remote.trace_id.to_string(),
                 "6721a5f0112233445566778899aabbcc"
@@ -162,7 +182,7 @@ mod tests {
                 parent.then(|| SpanId::from_hex("00f067aa0ba902b7").unwrap())
             );
             assert_eq!(remote.sampled, sampled, "{line}");
-            assert_eq!(got_rest.as_deref(), rest, "{line}");
+            assert_eq!(found.rest.as_deref(), rest, "{line}");
         }
     }
 
@@ -182,6 +202,24 @@ mod tests {
             ("nothing", ";;"),
         ] {
             assert_eq!(read(line), Err(Malformed), "{why}");
+        }
+    }
+
+    #[test]
+    fn zeros_are_no_ids_but_a_decision() {
+        let zeros = format!("Root={NO_ROOT};Parent={NO_PARENT};Sampled=0");
+        let found = Found {
+            remote: None,
+            rest: None,
+        };
+        assert_eq!(read(&zeros), Ok(Some(found)));
+        let others = [
+            format!("Root={NO_ROOT};Parent={NO_PARENT};Sampled=1"),
+            format!("Root={NO_ROOT}"),
+            "Sampled=0".to_owned(),
+        ];
+        for line in others {
+            assert_eq!(read(&line), Err(Malformed), "{line}");
         }
     }
 
@@ -213,11 +251,12 @@ mod tests {
             context.xray = Some(format!("Lineage=456f6a97:{loops}").into());
             let mut headers = HeaderMap::new();
             inject(&context, &mut headers);
-            let (remote, rest) = extract(&headers).unwrap().unwrap();
+            let found = extract(&headers).unwrap().unwrap();
+            let remote = found.remote.unwrap();
             prop_assert_eq!(remote.trace_id, context.trace_id);
             prop_assert_eq!(remote.parent, Some(context.span_id));
             prop_assert_eq!(remote.sampled, Some(sampled));
-            prop_assert_eq!(rest, context.xray);
+            prop_assert_eq!(found.rest, context.xray);
         }
 
         #[test]
