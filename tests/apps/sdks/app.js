@@ -42,7 +42,7 @@ app.get("/item", (request, response) => {
   response.json({ seen });
 });
 
-app.get("/spans", (request, response) => {
+app.get("/unsampled/spans", (request, response) => {
   response.json(documents.flatMap((segment) => inShort(segment)));
 });
 

@@ -1,7 +1,7 @@
 """A service that calls whom it is told to, with the tracing SDK that `SDK` names, or with none.
 
 `/item` answers with the headers that it saw, and `/call` with those that its call took along.
-`/spans` are those that the SDK has sent.
+`/unsampled/spans` are those that the SDK has sent; it samples nothing below `/unsampled`.
 """
 
 import logging
@@ -39,7 +39,7 @@ def item():
     return jsonify(seen=list(request.headers.items()))
 
 
-@app.get("/spans")
+@app.get("/unsampled/spans")
 def sent():
     return jsonify(spans())
 
