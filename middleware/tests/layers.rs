@@ -21,10 +21,15 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use throughline::{
-    ClientLayer, ServerLayer, current,
+    ClientLayer, ServerLayer,
+    client::Cause,
+    context::{TraceContext, TraceFlags},
+    current,
+    id::{SpanId, TraceId},
     phase::{Party, Phase},
+    propagation::Rejections,
     sink::Collect,
-    span::{Kind, Span},
+    span::{Evidence, Kind, MAX_LINKS, Parentage, Span},
 };
 use tower::{Layer, ServiceExt};
 
@@ -214,6 +219,45 @@ async fn an_unsampled_trace_is_carried_on_and_not_reported() {
         .await
         .unwrap();
     assert_eq!(body.to_bytes(), "4bf92f3577b34da6a3ce929d0e0e4736 false");
+    assert!(spans_of.take().is_empty());
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_to_be_recorded_is_passed_on_so_and_not_reported() {
+    let spans_of = Collect::default();
+    let flags = |headers: HeaderMap| async move {
+        let line = headers["traceparent"].to_str().unwrap();
+        let (_, flags) = line.rsplit_once('-').unwrap();
+        flags.to_owned()
+    };
+    let app = serve(Router::new().route("/", get(flags))).await;
+    let parent = TraceContext::new(
+        TraceId::epoch_prefixed(7, 1),
+        SpanId::from_random(1),
+        TraceFlags::SAMPLED,
+    );
+    for (parent, expected) in [(None, "02"), (Some(parent), "00")] {
+        let mut request = get_request(&app);
+        request.extensions_mut().insert(Cause {
+            parent,
+            adopted: None,
+            sampled: Some(false),
+            parent_is_remote: false,
+            parentage: Parentage {
+                evidence: Evidence::Open,
+                confidence: 0.0,
+                candidates: 0,
+            },
+            links: [None; MAX_LINKS],
+            source: None,
+            conflict: None,
+            rejected: Rejections::default(),
+        });
+        let http = ClientLayer::new(spans_of.clone()).layer(client());
+        let answer = http.oneshot(request).await.unwrap();
+        let body = answer.into_body().collect().await.unwrap();
+        assert_eq!(body.to_bytes(), expected);
+    }
     assert!(spans_of.take().is_empty());
 }
 

@@ -1,6 +1,7 @@
 //! Real apps in Python and JavaScript, and what they need, installed once below `target`.
 //!
-//! The apps are in `tests/apps`, written as anybody would write them: without a word about tracing.
+//! The apps are in `tests/apps`, written as anybody would write them: `flask` and `express` without a
+//! word about tracing, `sdks` with the SDKs that are told to trace them.
 
 use std::{
     fs::{self, File},
@@ -29,6 +30,24 @@ const AWS_JAVASCRIPT: &[&str] = &[
     "@aws-sdk/lib-storage",
     "@aws-sdk/s3-request-presigner",
     "@smithy/node-http-handler",
+];
+
+/// Tracing SDKs, each with what makes it trace Flask and requests.
+const PYTHON_SDKS: &[&str] = &[
+    "flask",
+    "requests",
+    "aws-xray-sdk",
+    "opentelemetry-sdk",
+    "opentelemetry-instrumentation-flask",
+    "opentelemetry-instrumentation-requests",
+    "opentelemetry-propagator-b3",
+    "opentelemetry-propagator-aws-xray",
+];
+const JAVASCRIPT_SDKS: &[&str] = &[
+    "express",
+    "axios",
+    "aws-xray-sdk-core",
+    "aws-xray-sdk-express",
 ];
 
 /// The directory of one of the apps.
@@ -68,10 +87,32 @@ pub fn flask() -> Vec<String> {
 /// When Node is not there, or its packages cannot be installed; the message says what to do.
 #[must_use]
 pub fn express() -> (Vec<String>, String) {
-    let modules = javascript("node", JAVASCRIPT);
-    let app = directory("express").join("server.js");
-    let command = vec!["node".to_owned(), app.to_string_lossy().into_owned()];
-    (command, modules)
+    (node("express/server.js"), modules("node", JAVASCRIPT))
+}
+
+/// The command that serves the Python app with the `SDK` that it is told, at its `PORT`.
+///
+/// # Panics
+///
+/// As [`flask`] does.
+#[must_use]
+pub fn sdks_in_python() -> Vec<String> {
+    let app = directory("sdks").join("app.py");
+    let python = python("python-sdks", PYTHON_SDKS);
+    [python, app]
+        .map(|word| word.to_string_lossy().into_owned())
+        .to_vec()
+}
+
+/// The command that serves the JavaScript app with AWS' SDK for X-Ray, at its `PORT`, and its
+/// `NODE_PATH`.
+///
+/// # Panics
+///
+/// As [`express`] does.
+#[must_use]
+pub fn sdk_in_javascript() -> (Vec<String>, String) {
+    (node("sdks/app.js"), modules("node-sdks", JAVASCRIPT_SDKS))
 }
 
 /// The Python that has boto3, for apps that call AWS, and moto, which stands for AWS.
@@ -91,7 +132,13 @@ pub fn aws_python() -> PathBuf {
 /// As [`express`] does.
 #[must_use]
 pub fn aws_javascript() -> String {
-    javascript("aws-node", AWS_JAVASCRIPT)
+    modules("aws-node", AWS_JAVASCRIPT)
+}
+
+/// The command that runs one of the apps in JavaScript.
+fn node(app: &str) -> Vec<String> {
+    let app = directory(app);
+    vec!["node".to_owned(), app.to_string_lossy().into_owned()]
 }
 
 /// A Python that has these packages.
@@ -114,7 +161,7 @@ fn python(what: &str, packages: &[&str]) -> PathBuf {
 }
 
 /// The `NODE_PATH` that has these packages.
-fn javascript(what: &str, packages: &[&str]) -> String {
+fn modules(what: &str, packages: &[&str]) -> String {
     let environment = installed(what, packages, |at| {
         // Without a package of its own, npm would install into one further up.
         let package = at.join("package.json");

@@ -58,6 +58,16 @@ impl Setup {
         setup
     }
 
+    /// Where its app listens, or is to listen.
+    ///
+    /// # Panics
+    ///
+    /// When it has none.
+    #[must_use]
+    pub fn app(&self) -> SocketAddr {
+        self.app.expect("there is an app")
+    }
+
     /// With `--name value`.
     #[must_use]
     pub fn flag(mut self, name: &str, value: &str) -> Self {

@@ -12,6 +12,7 @@ mod failures;
 mod forward;
 mod headers;
 mod reuse;
+mod sdks;
 mod shutdown;
 mod streaming;
 mod timeouts;
