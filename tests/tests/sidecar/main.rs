@@ -8,6 +8,7 @@
 mod apps;
 mod collector;
 mod command;
+mod context;
 mod failures;
 mod forward;
 mod headers;
