@@ -182,6 +182,7 @@ impl Service<Request<Incoming>> for ToApp {
             Some(hop) => (Some(hop.context), hop.recorder),
             None => (None, None),
         };
+        let trace_id = context.as_ref().map(|context| context.trace_id);
         let open = match (&self.tracing, context) {
             (Some(tracing), Some(context)) => {
                 let opened = recorder.as_ref().map_or_else(ambient::now, Recorder::start);
@@ -211,7 +212,12 @@ impl Service<Request<Incoming>> for ToApp {
                     response.map(|body| Either::Left(Holding::new(body, open)))
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "the app did not answer");
+                    tracing::debug!(
+                        %error,
+                        trace_id = trace_id.map(tracing::field::display),
+                        xray_trace_id = trace_id.map(|id| tracing::field::display(id.xray())),
+                        "the app did not answer"
+                    );
                     reply::to_error(&error, recorder.as_ref())
                 }
             })

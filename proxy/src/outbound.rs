@@ -267,7 +267,20 @@ impl Service<Request<RequestBody<Incoming>>> for ToUpstream {
     fn call(&mut self, mut request: Request<RequestBody<Incoming>>) -> Self::Future {
         let upstream = self.0.clone();
         let hop = request.extensions_mut().remove::<Hop>();
-        let recorder = hop.and_then(|hop| hop.recorder);
-        Box::pin(async move { upstream.send(&mut request, recorder.as_ref()).await })
+        Box::pin(async move {
+            let recorder = hop.as_ref().and_then(|hop| hop.recorder.as_ref());
+            let sent = upstream.send(&mut request, recorder).await;
+            if let Err(error) = &sent {
+                let trace_id = hop.map(|hop| hop.context.trace_id);
+                tracing::debug!(
+                    %error,
+                    upstream = %upstream.origin(),
+                    trace_id = trace_id.map(tracing::field::display),
+                    xray_trace_id = trace_id.map(|id| tracing::field::display(id.xray())),
+                    "an attempt failed"
+                );
+            }
+            sent
+        })
     }
 }

@@ -172,3 +172,28 @@ async fn members_of_the_baggage_are_noted_where_somebody_asks_for_them() {
     let as_it_came = "tenant=blue%20sky;ttl=1, secret=x";
     assert_eq!(echoed(&seen, "baggage"), [as_it_came], "byte for byte");
 }
+
+#[tokio::test]
+async fn a_failure_is_logged_with_its_trace_in_both_spellings() {
+    let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], throughline_tests::free_port()));
+    let sidecar = Setup::beside(nobody).flag("log", "debug").start().await;
+    let proxy = format!("http://{}", sidecar.outbound());
+    let url = format!("http://{nobody}/");
+    for arguments in [
+        &["-H", TRACEPARENT, &sidecar.url("/")][..],
+        &["-H", TRACEPARENT, "-x", &proxy, &url],
+    ] {
+        assert_eq!(curl(arguments).await.status, 502);
+    }
+    for what in ["the app did not answer", "an attempt failed"] {
+        throughline_tests::until(what, async || {
+            let log = sidecar.log();
+            let line = log.lines().find(|line| line.contains(what))?;
+            let both = line.contains("0af7651916cd43dd8448eb211c80319c")
+                && line.contains("1-0af76519-16cd43dd8448eb211c80319c");
+            assert!(both, "{line}");
+            Some(())
+        })
+        .await;
+    }
+}
