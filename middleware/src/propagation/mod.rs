@@ -161,18 +161,19 @@ impl Propagator {
             return;
         }
         for (format, reason) in rejected.iter() {
-            // A `tracestate` that breaks its rules is replaced by what is written.
-            if format != Format::Baggage && reason != Reason::State {
-                format.remove(headers, signature);
+            match (format, reason) {
+                (Format::Baggage, _) => {}
+                (_, Reason::State) if signature.covers(format) => {}
+                (_, Reason::State) => w3c::remove_state(headers),
+                _ => format.remove(headers, signature),
             }
         }
     }
 
     /// Takes away every trace context that we would have read: that of somebody who is not trusted.
+    /// Baggage is the application's, and whether to believe it is too.
     pub fn forget(&self, headers: &mut HeaderMap, signature: Signature) {
         for format in &self.read {
-            // The fields of load balancers are in X-Ray's header; it is written anew, or the trace in
-            // it is nobody's but theirs.
             if *format != Format::Baggage {
                 format.remove(headers, signature);
             }

@@ -121,6 +121,16 @@ fn a_broken_header_is_noted_and_taken_away_and_the_next_one_believed() {
 }
 
 #[test]
+fn a_broken_tracestate_goes_alone() {
+    let mut map = headers(&[("traceparent", W3C), ("tracestate", "a=1=2")]);
+    let propagator = all().writing([]);
+    let read = propagator.extract(&map);
+    assert_eq!(read.remote().unwrap().source, Format::TraceContext);
+    propagator.discard(&read.rejected, &mut map, Signature::default());
+    assert_eq!(lines(&map), [format!("traceparent: {W3C}")]);
+}
+
+#[test]
 fn a_decision_without_a_trace_is_heeded() {
     let read = all().extract(&headers(&[("b3", "0")]));
     assert_eq!((read.remote(), read.sampled()), (None, Some(false)));

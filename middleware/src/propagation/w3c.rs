@@ -79,6 +79,10 @@ pub(super) fn inject(context: &TraceContext, headers: &mut HeaderMap) {
     };
 }
 
+pub(super) fn remove_state(headers: &mut HeaderMap) {
+    headers.remove(TRACESTATE);
+}
+
 fn parse_traceparent(line: &[u8]) -> Result<(TraceId, SpanId, TraceFlags), Reason> {
     let line = line.trim_ascii();
     if line.len() < 55 || line[2] != b'-' || line[35] != b'-' || line[52] != b'-' {
