@@ -1,6 +1,9 @@
 //! Who is believed about a trace, in which format, and what of it goes on.
 
-use throughline_tests::{Collector, Protocol, Setup, Sidecar, Span, Upstream, curl};
+use http::Request;
+use throughline_tests::{
+    Client, Collector, Kind, Protocol, Setup, Sidecar, Span, Upstream, curl, empty, text,
+};
 
 use super::{echo_headers, echoed};
 
@@ -196,4 +199,52 @@ async fn a_failure_is_logged_with_its_trace_in_both_spellings() {
         })
         .await;
     }
+}
+
+/// An app that copies `b3` to its call and nothing else, and whose library begins a trace of its own
+/// in a `traceparent`.
+#[tokio::test]
+async fn an_app_that_forwards_some_formats_and_not_others_stays_on_one_trace() {
+    let callee = echo_headers().await;
+    let url = format!("http://{}/callee", callee.address());
+    let (told, hears) = tokio::sync::watch::channel(None);
+    let app = Upstream::http1(move |request| {
+        let (mut hears, url) = (hears.clone(), url.clone());
+        async move {
+            let known = hears.wait_for(Option::is_some).await.map(|known| *known);
+            let outbound: std::net::SocketAddr = known.unwrap().unwrap();
+            let call = Request::get(url)
+                .header("host", "callee")
+                .header("b3", &request.headers()["b3"])
+                .header("traceparent", TRACEPARENT.split_once(": ").unwrap().1);
+            let mut client = Client::http1(outbound).await;
+            let answer = client.ask(call.body(empty()).unwrap()).await;
+            http::Response::new(text(answer.text()))
+        }
+    })
+    .await;
+    let collector = Collector::start().await;
+    let sidecar = Setup::beside(app.address())
+        .exporting(&collector, Protocol::Http)
+        .flag("propagators", "tracecontext,baggage,b3")
+        .start()
+        .await;
+    told.send_replace(Some(sidecar.outbound()));
+
+    let answer = curl(&["-H", B3, &sidecar.url("/some")]).await;
+    let spans = collector.wanted(2, |_| true).await;
+    let of = |kind| spans.iter().find(|span| span.kind() == kind).unwrap();
+    let (server, client) = (of(Kind::Server), of(Kind::Client));
+    assert_eq!(server.parent(), "00f067aa0ba902b7");
+    assert_eq!(client.trace_id(), server.trace_id());
+    assert_eq!(client.parent(), server.id());
+    assert_eq!(client.text("throughline.context.source"), "b3");
+    assert_eq!(
+        client.text("throughline.context.conflict"),
+        "tracecontext:0af7651916cd43dd8448eb211c80319c"
+    );
+    let seen = echoed(&answer.body, "traceparent");
+    assert_eq!(seen.len(), 1);
+    let ours = format!("00-{}-{}-0", client.trace_id(), client.id());
+    assert!(seen[0].starts_with(&ours), "all outputs agree: {seen:?}");
 }
