@@ -1,6 +1,5 @@
 //! What does one hop cost, without a socket?
 //!
-//! - Reading and writing the context, in each header format.
 //! - Taking the notes of a whole exchange, and making phases of them.
 //! - [`ServerLayer`] around a service that does nothing: beside the service alone, when the trace is
 //!   recorded, and when it is not.
@@ -22,14 +21,13 @@ use std::{
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use throughline::{
     ServerLayer, ambient, attributes,
     context::{TraceContext, TraceFlags},
     phase::{ConnectionUse, Phase, Recorder},
-    propagation::{Format, Propagator},
     sink::Discard,
     span::{Kind, Span},
 };
@@ -45,26 +43,6 @@ fn context() -> TraceContext {
             ambient::span_id(),
             TraceFlags::SAMPLED.and(TraceFlags::RANDOM),
         )
-    }
-}
-
-fn propagation(c: &mut Criterion) {
-    let context = context();
-    for format in Format::ALL {
-        let propagator = Propagator::new([format]);
-        let mut headers = HeaderMap::new();
-        propagator.inject(&context, &mut headers);
-        c.bench_function(&format!("extract/{format}"), |b| {
-            b.iter(|| propagator.extract(black_box(&headers)));
-        });
-        c.bench_function(&format!("inject/{format}"), |b| {
-            // Into the headers of a call that carries no context yet.
-            b.iter_batched_ref(
-                || HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("shop"))]),
-                |headers| propagator.inject(black_box(&context), headers),
-                BatchSize::SmallInput,
-            );
-        });
     }
 }
 
@@ -153,5 +131,5 @@ where
     }
 }
 
-criterion_group!(hop, propagation, phases, server);
+criterion_group!(hop, phases, server);
 criterion_main!(hop);

@@ -1,1 +1,3 @@
-//! placeholder
+//! What is measured, for the benches and for the tests of what they claim.
+
+pub mod propagation;

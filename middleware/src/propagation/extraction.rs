@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::{Format, Rejections};
+use super::{Format, Rejections, signed::Signature};
 use crate::{
     context::{Datadog, TraceContext, TraceFlags},
     id::{SpanId, TraceId},
@@ -45,11 +45,19 @@ pub struct Extraction {
     pub decision: Option<bool>,
     /// What was there and could not be read.
     pub rejected: Rejections,
-    /// Whether a signature covers the context that is trusted most.
-    pub(super) is_signed: bool,
+    /// What of the request is signed.
+    signature: Signature,
 }
 
 impl Extraction {
+    /// Nothing yet, of a request whose signature is that.
+    pub(super) fn signed_by(signature: Signature) -> Self {
+        Self {
+            signature,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn found(&mut self, remote: Remote) {
         if let Some(place) = self.remotes.iter_mut().find(|place| place.is_none()) {
             *place = Some(remote);
@@ -64,18 +72,23 @@ impl Extraction {
     /// The trace to continue; `None` means that we are the root.
     ///
     /// The most trusted format that names both a trace and a span wins; one that names a trace alone,
-    /// as load balancers write it, is the fallback.
+    /// as load balancers write it, is the fallback. What is signed goes before what is not, also where
+    /// it names a trace alone.
     #[must_use]
     pub fn remote(&self) -> Option<&Remote> {
-        let whole = self.remotes().find(|remote| remote.parent.is_some());
-        whole.or_else(|| self.remotes().next())
+        let signed = || {
+            let signed = self.remotes();
+            signed.filter(|remote| self.signature.covers(remote.source))
+        };
+        whole_or_first(signed).or_else(|| whole_or_first(|| self.remotes()))
     }
 
     /// Whether a signature covers [`Extraction::remote`]: whoever receives the request will read that,
     /// whatever else is known.
     #[must_use]
     pub fn is_signed(&self) -> bool {
-        self.is_signed
+        self.remote()
+            .is_some_and(|remote| self.signature.covers(remote.source))
     }
 
     /// What a format says that belongs to another trace than `winner` does, if one says so.
@@ -138,4 +151,12 @@ impl Extraction {
         self.decision = None;
         (self, stranger)
     }
+}
+
+fn whole_or_first<'r, I>(remotes: impl Fn() -> I) -> Option<&'r Remote>
+where
+    I: Iterator<Item = &'r Remote>,
+{
+    let whole = remotes().find(|remote| remote.parent.is_some());
+    whole.or_else(|| remotes().next())
 }

@@ -104,11 +104,10 @@ impl Propagator {
     /// before what is not: whoever receives the request will read it whatever we say.
     #[must_use]
     pub fn extract_signed(&self, headers: &HeaderMap, signature: Signature) -> Extraction {
-        let mut out = Extraction::default();
+        let mut out = Extraction::signed_by(signature);
         if signature.covers_context() {
             let signed = self.read.iter().filter(|format| signature.covers(**format));
             signed.for_each(|format| read(*format, headers, &mut out));
-            out.is_signed = out.remote().is_some();
         }
         let others = self
             .read

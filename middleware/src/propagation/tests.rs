@@ -227,6 +227,38 @@ fn what_is_signed_is_believed_first_and_left_as_it_is() {
 }
 
 #[test]
+fn a_signed_root_wins_over_a_whole_context_that_is_not_signed() {
+    const JAEGER: &str = "4bf92f3577b34da6a3ce929d0e0e4736:f067aa0ba902b7:0:1";
+    for (list, pairs, winner, is_signed) in [
+        (
+            "x-amzn-trace-id",
+            &[("x-amzn-trace-id", BARE_ROOT), ("uber-trace-id", JAEGER)][..],
+            Format::XRay,
+            true,
+        ),
+        // A list may name a header that is not there, whose other spelling is not signed.
+        (
+            "b3",
+            &[("x-b3-traceid", TRACE), ("x-b3-spanid", SPAN)],
+            Format::B3Multi,
+            false,
+        ),
+        ("host", &[("traceparent", W3C)], Format::TraceContext, false),
+    ] {
+        let mut map = headers(pairs);
+        let scope = "AWS4-HMAC-SHA256 Credential=K/20261124/eu-west-1/lambda/aws4_request";
+        let authorization = format!("{scope}, SignedHeaders={list}, Signature=ab");
+        map.insert("authorization", authorization.parse().unwrap());
+        let signature = Signature::of(&"/".parse().unwrap(), &map);
+        let read = all().extract_signed(&map, signature);
+        assert_eq!(read.remote().unwrap().source, winner, "{list}");
+        assert_eq!(read.is_signed(), is_signed, "{list}");
+        let (read, _) = read.distrusted();
+        assert!(!read.is_signed(), "there is nothing left to be signed");
+    }
+}
+
+#[test]
 fn of_a_stranger_nothing_is_believed_but_the_link() {
     let mut map = headers(&[
         ("traceparent", W3C),

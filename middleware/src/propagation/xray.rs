@@ -142,6 +142,11 @@ impl Field {
 /// What would make the header too long is left out, whole fields only: half of a `Lineage` would be a
 /// wrong count.
 fn order(line: &str) -> Option<Arc<str>> {
+    let names = fields(line).map(|field| field.split_once('=').map(|(name, _)| name));
+    if names.eq(["Root", "Parent", "Sampled"].map(Some)) {
+        // What nearly every request has is known without putting anything together.
+        return None;
+    }
     let has = |name: &str| {
         fields(line).any(|field| field.split_once('=').is_some_and(|(key, _)| key == name))
     };
