@@ -116,6 +116,24 @@ pub struct Cause {
     pub rejected: Rejections,
 }
 
+impl Cause {
+    /// A call of which nothing is known but this: it begins a trace of its own.
+    #[must_use]
+    pub fn new(parentage: Parentage) -> Self {
+        Self {
+            parent: None,
+            adopted: None,
+            sampled: None,
+            parent_is_remote: false,
+            parentage,
+            links: [None; MAX_LINKS],
+            source: None,
+            conflict: None,
+            rejected: Rejections::default(),
+        }
+    }
+}
+
 /// Which resend of a request this is, from 1, in its extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resend(pub u32);

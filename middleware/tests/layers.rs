@@ -27,9 +27,8 @@ use throughline::{
     current,
     id::{SpanId, TraceId},
     phase::{Party, Phase},
-    propagation::Rejections,
     sink::Collect,
-    span::{Evidence, Kind, MAX_LINKS, Parentage, Span},
+    span::{Evidence, Kind, Parentage, Span},
 };
 use tower::{Layer, ServiceExt};
 
@@ -240,18 +239,12 @@ async fn a_call_that_is_not_to_be_recorded_is_passed_on_so_and_not_reported() {
         let mut request = get_request(&app);
         request.extensions_mut().insert(Cause {
             parent,
-            adopted: None,
             sampled: Some(false),
-            parent_is_remote: false,
-            parentage: Parentage {
+            ..Cause::new(Parentage {
                 evidence: Evidence::Open,
                 confidence: 0.0,
                 candidates: 0,
-            },
-            links: [None; MAX_LINKS],
-            source: None,
-            conflict: None,
-            rejected: Rejections::default(),
+            })
         });
         let http = ClientLayer::new(spans_of.clone()).layer(client());
         let answer = http.oneshot(request).await.unwrap();

@@ -17,8 +17,8 @@ use throughline::{
     client::Cause,
     context::TraceContext,
     id::SpanId,
-    propagation::{Extraction, Rejections, Remote},
-    span::{Conflict, Evidence, Link, MAX_LINKS, Parentage, Relation},
+    propagation::{Extraction, Remote},
+    span::{Conflict, Evidence, Link, Parentage, Relation},
 };
 
 use crate::window::{Inbound, Window};
@@ -212,43 +212,23 @@ fn propagated(window: &Window, remote: &Remote, read: &Extraction, candidates: u
     Cause {
         adopted: parent.is_none().then_some(remote.trace_id),
         parent,
-        sampled: None,
         parent_is_remote: ours.is_none(),
-        parentage: Parentage {
-            evidence: Evidence::Propagated,
-            confidence: 1.0,
-            candidates: count(candidates),
-        },
-        links: [None; MAX_LINKS],
-        source: None,
-        conflict: None,
-        rejected: Rejections::default(),
+        ..cause(Evidence::Propagated, 1.0, candidates)
     }
 }
 
 fn asserted(inbound: &Inbound, evidence: Evidence, confidence: f32, candidates: usize) -> Cause {
     Cause {
-        adopted: None,
         parent: Some(inbound.context.clone()),
-        sampled: None,
-        parent_is_remote: false,
-        parentage: Parentage {
-            evidence,
-            confidence,
-            candidates: count(candidates),
-        },
-        links: [None; MAX_LINKS],
-        source: None,
-        conflict: None,
-        rejected: Rejections::default(),
+        ..cause(evidence, confidence, candidates)
     }
 }
 
 /// No parent is asserted: each candidate is as likely as this.
 fn left_open(window: &Window, each: f32, candidates: usize) -> Cause {
-    let mut links = [None; MAX_LINKS];
+    let mut cause = cause(Evidence::Open, 0.0, candidates);
     if each >= MIN_LINK {
-        for (link, inbound) in links.iter_mut().zip(window.newest_open()) {
+        for (link, inbound) in cause.links.iter_mut().zip(window.newest_open()) {
             *link = Some(Link {
                 relation: Relation::Candidate,
                 trace_id: inbound.context.trace_id,
@@ -258,21 +238,15 @@ fn left_open(window: &Window, each: f32, candidates: usize) -> Cause {
             });
         }
     }
-    Cause {
-        adopted: None,
-        parent: None,
-        sampled: None,
-        parent_is_remote: false,
-        parentage: Parentage {
-            evidence: Evidence::Open,
-            confidence: 0.0,
-            candidates: count(candidates),
-        },
-        links,
-        source: None,
-        conflict: None,
-        rejected: Rejections::default(),
-    }
+    cause
+}
+
+fn cause(evidence: Evidence, confidence: f32, candidates: usize) -> Cause {
+    Cause::new(Parentage {
+        evidence,
+        confidence,
+        candidates: count(candidates),
+    })
 }
 
 fn count(candidates: usize) -> u16 {

@@ -176,7 +176,7 @@ impl Service<Request<Incoming>> for ToApp {
         if let Some(ids) = ids {
             let arrival = request.extensions().get::<Arrival>();
             let peer = arrival.and_then(|arrival| arrival.peer);
-            ids.ensure(request.headers_mut(), peer, ambient::random);
+            ids.ensure(&mut request, peer, ambient::random);
         }
         let (context, recorder) = match request.extensions_mut().remove::<Hop>() {
             Some(hop) => (Some(hop.context), hop.recorder),

@@ -6,8 +6,8 @@
 
 use std::net::SocketAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use throughline::trust::Trust;
+use http::{HeaderName, HeaderValue, Request};
+use throughline::{propagation::signed, trust::Trust};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -24,20 +24,24 @@ impl RequestIds {
         Self { trust }
     }
 
-    /// Sees to it that a request of `peer` has an id that can be relied on.
-    pub fn ensure(
+    /// Sees to it that a request of `peer` has an id that can be relied on. One that is signed is kept
+    /// in any case: the app would refuse the request without it.
+    pub fn ensure<B>(
         &self,
-        headers: &mut HeaderMap,
+        request: &mut Request<B>,
         peer: Option<SocketAddr>,
         random: impl Fn() -> u64,
     ) {
-        let has_one = headers.contains_key(X_REQUEST_ID);
-        if has_one && self.trust.includes(peer.map(|peer| peer.ip())) {
+        let (uri, headers) = (request.uri(), request.headers());
+        let is_kept = headers.contains_key(X_REQUEST_ID)
+            && (self.trust.includes(peer.map(|peer| peer.ip()))
+                || signed::lists(uri, headers, &X_REQUEST_ID));
+        if is_kept {
             return;
         }
         let id = uuid((u128::from(random()) << 64) | u128::from(random()));
         let value = HeaderValue::from_bytes(&id).expect("hexadecimal digits and dashes");
-        headers.insert(X_REQUEST_ID, value);
+        request.headers_mut().insert(X_REQUEST_ID, value);
     }
 }
 
@@ -59,16 +63,30 @@ fn uuid(bits: u128) -> [u8; 36] {
 mod tests {
     use super::*;
 
-    fn ensured(trust: &str, given: Option<&'static str>) -> String {
-        let mut headers = HeaderMap::new();
+    fn ensured(trust: &str, given: Option<&'static str>, signature: Option<&str>) -> String {
+        let mut request = Request::new(());
         if let Some(given) = given {
-            headers.insert(X_REQUEST_ID, HeaderValue::from_static(given));
+            let given = HeaderValue::from_static(given);
+            request.headers_mut().insert(X_REQUEST_ID, given);
+        }
+        if let Some(list) = signature {
+            let said = format!("AWS4-HMAC-SHA256 Credential=K, SignedHeaders={list}, Signature=a");
+            let said = said.parse().unwrap();
+            request.headers_mut().insert("authorization", said);
         }
         let peer = Some(SocketAddr::from(([10, 0, 0, 1], 1)));
-        RequestIds::new(trust.parse().unwrap())
-            .ensure(&mut headers, peer, || 0x0123_4567_89ab_cdef);
+        let ids = RequestIds::new(trust.parse().unwrap());
+        ids.ensure(&mut request, peer, || 0x0123_4567_89ab_cdef);
+        let headers = request.headers();
         assert_eq!(headers.get_all(X_REQUEST_ID).iter().count(), 1);
         headers[X_REQUEST_ID].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn an_id_that_is_signed_is_kept() {
+        let list = "host;x-request-id";
+        assert_eq!(ensured("none", Some("signed"), Some(list)), "signed");
+        assert_ne!(ensured("none", Some("chosen"), Some("host")), "chosen");
     }
 
     #[test]
@@ -81,7 +99,7 @@ mod tests {
             ("10.0.0.0/8", Some("kept"), "kept"),
             ("192.0.2.0/24", Some("chosen"), made),
         ] {
-            assert_eq!(ensured(trust, given), expected, "{trust} {given:?}");
+            assert_eq!(ensured(trust, given, None), expected, "{trust} {given:?}");
         }
     }
 }

@@ -121,7 +121,7 @@ impl Propagator {
     /// what was there.
     ///
     /// Each format ends up with exactly one header line of each name, or none where there is nothing
-    /// to say.
+    /// to say. Only baggage that the request has already is left as the application wrote it.
     pub fn inject(&self, context: &TraceContext, headers: &mut HeaderMap) {
         self.inject_signed(context, headers, Signature::default());
     }

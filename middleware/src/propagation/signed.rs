@@ -38,11 +38,7 @@ impl Signature {
     /// What is signed of a request with this target and these headers.
     #[must_use]
     pub fn of(uri: &Uri, headers: &HeaderMap) -> Self {
-        let said = match in_authorization(headers) {
-            Some(said) => Some(said),
-            None => uri.query().and_then(in_query),
-        };
-        let Some(said) = said else {
+        let Some(said) = said(uri, headers) else {
             let is_for_aws = host(uri, headers).is_some_and(is_aws_host);
             return Self {
                 covered: 0,
@@ -87,6 +83,16 @@ impl Signature {
             ..self
         }
     }
+}
+
+/// Whether a signature of the request with this target and these headers covers the header `name`.
+#[must_use]
+pub fn lists(uri: &Uri, headers: &HeaderMap, name: &HeaderName) -> bool {
+    said(uri, headers).is_some_and(|said| said.names().any(|listed| listed == name.as_str()))
+}
+
+fn said<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Option<Said<'r>> {
+    in_authorization(headers).or_else(|| uri.query().and_then(in_query))
 }
 
 fn owns(format: Format, name: &str) -> bool {
@@ -241,6 +247,13 @@ mod tests {
         ] {
             let signature = signature(uri, authorization.as_deref());
             assert_eq!(covered(signature), formats, "{uri} {authorization:?}");
+            let mut headers = HeaderMap::new();
+            if let Some(value) = &authorization {
+                headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            }
+            let uri: Uri = uri.parse().unwrap();
+            assert!(lists(&uri, &headers, &header::HOST), "{uri}");
+            assert!(!lists(&uri, &headers, &header::COOKIE), "{uri}");
             assert!(signature.is_for_aws(), "{uri} {authorization:?}");
         }
     }

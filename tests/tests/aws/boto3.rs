@@ -2,21 +2,11 @@
 
 use throughline_tests::{Call, Cloud, Collector, raw};
 
-use super::{assert_messages, assert_traced, assert_untouched, outbound, run_twice};
+use super::{assert_traced, assert_untouched, outbound, run_twice, valid_and_traced};
 
 #[tokio::test]
 async fn every_call_of_boto3_is_traced_and_its_signature_stays_valid() {
-    let (cloud, collector) = tokio::join!(Cloud::start(), Collector::start());
-    let sidecar = outbound(&collector).await;
-    let [direct, through] = run_twice("archive.py", &cloud, &sidecar).await;
-    assert_untouched(&direct.calls, &through.calls);
-    assert_traced(&through.calls, &collector).await;
-    for seen in ["objects", "link", "index"] {
-        assert_eq!(through.written[seen], direct.written[seen]);
-    }
-    assert_messages(&direct, &through);
-
-    let calls = &through.calls;
+    let calls = &valid_and_traced("archive.py").await;
     let count = |is_one: &dyn Fn(&Call) -> bool| calls.iter().filter(|call| is_one(call)).count();
     let payload = |call: &Call| call.values("x-amz-content-sha256").concat();
     assert_eq!(count(&|call| payload(call) == "UNSIGNED-PAYLOAD"), 1);

@@ -1,22 +1,12 @@
 //! The AWS SDK for JavaScript, version 3, through a proxy agent.
 
-use throughline_tests::{Call, Cloud, Collector};
+use throughline_tests::Call;
 
-use super::{assert_messages, assert_traced, assert_untouched, outbound, run_twice};
+use super::valid_and_traced;
 
 #[tokio::test]
 async fn every_call_of_the_sdk_for_javascript_is_traced_and_its_signature_stays_valid() {
-    let (cloud, collector) = tokio::join!(Cloud::start(), Collector::start());
-    let sidecar = outbound(&collector).await;
-    let [direct, through] = run_twice("photos.js", &cloud, &sidecar).await;
-    assert_untouched(&direct.calls, &through.calls);
-    assert_traced(&through.calls, &collector).await;
-    for seen in ["objects", "link", "index"] {
-        assert_eq!(through.written[seen], direct.written[seen]);
-    }
-    assert_messages(&direct, &through);
-
-    let calls = &through.calls;
+    let calls = &valid_and_traced("photos.js").await;
     let count = |is_one: &dyn Fn(&Call) -> bool| calls.iter().filter(|call| is_one(call)).count();
     let payload = |call: &Call| call.values("x-amz-content-sha256").concat();
     let streamed = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";

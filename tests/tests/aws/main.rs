@@ -49,6 +49,21 @@ async fn run_twice(app: &str, cloud: &Cloud, sidecar: &Sidecar) -> [Run; 2] {
     runs.try_into().unwrap_or_else(|_| unreachable!("two ways"))
 }
 
+/// The calls of an app that is an archive of things: valid, traced, and to the app all the same as
+/// without a sidecar.
+async fn valid_and_traced(app: &str) -> Vec<Call> {
+    let (cloud, collector) = tokio::join!(Cloud::start(), Collector::start());
+    let sidecar = outbound(&collector).await;
+    let [direct, through] = run_twice(app, &cloud, &sidecar).await;
+    assert_untouched(&direct.calls, &through.calls);
+    assert_traced(&through.calls, &collector).await;
+    for seen in ["objects", "link", "index"] {
+        assert_eq!(through.written[seen], direct.written[seen]);
+    }
+    assert_messages(&direct, &through);
+    through.calls
+}
+
 /// Every signature is valid, and the requests are those that the app sends without a sidecar: method,
 /// target, header lines and body, but for the one header that we write.
 fn assert_untouched(direct: &[Call], through: &[Call]) {
