@@ -1,7 +1,10 @@
 //! Real apps in Python and JavaScript, and what they need, installed once below `target`.
 //!
 //! The apps are in `tests/apps`, written as anybody would write them: `flask` and `express` without a
-//! word about tracing, `sdks` with the SDKs that are told to trace them.
+//! word about tracing, `sdks` with the SDKs that are told to trace them. The shop in six runtimes is in
+//! [`callers`].
+
+pub mod callers;
 
 use std::{
     fs::{self, File},

