@@ -77,6 +77,26 @@ impl Span {
             .collect()
     }
 
+    /// The spans that are linked as its possible parents, each with how likely it is.
+    #[must_use]
+    pub fn candidates(&self) -> Vec<(String, f64)> {
+        let links = self.span.links.iter();
+        let candidates =
+            links.filter(|link| text(&link.attributes, "throughline.link") == Some("candidate"));
+        candidates
+            .map(|link| {
+                let confidence = float(&link.attributes, "throughline.parent.confidence");
+                (hex(&link.span_id), confidence.unwrap_or_default())
+            })
+            .collect()
+    }
+
+    /// When it began, in nanoseconds of Unix time.
+    #[must_use]
+    pub fn start(&self) -> u64 {
+        self.span.start_time_unix_nano
+    }
+
     /// Nanoseconds from its start to its end.
     #[must_use]
     pub fn duration(&self) -> u64 {
@@ -225,6 +245,13 @@ fn value<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a any_value::Val
 fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     match value(attributes, key)? {
         any_value::Value::StringValue(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn float(attributes: &[KeyValue], key: &str) -> Option<f64> {
+    match value(attributes, key)? {
+        any_value::Value::DoubleValue(number) => Some(*number),
         _ => None,
     }
 }

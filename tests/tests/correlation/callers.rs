@@ -1,0 +1,134 @@
+//! The apps that are measured, how each is reached and calls, and what is expected of each.
+
+use std::path::Path;
+
+use throughline_tests::{Collector, Protocol, Setup, apps::callers, free_port};
+
+use crate::upstreams::Upstreams;
+
+/// The owner of a socket is no evidence yet. Once it is, this is `true`, and the apps whose processes
+/// serve one request at a time are held to their goal however many requests are open.
+const PROCESS_IS_EVIDENCE: bool = false;
+
+/// An app in one of its runtimes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Caller {
+    /// Prefork; each call has a connection of its own.
+    Gunicorn,
+    /// Prefork; each worker keeps its connections.
+    GunicornSession,
+    /// One event loop.
+    Uvicorn,
+    /// One event loop.
+    Node,
+    /// Goroutines.
+    Go,
+    /// A pool of threads.
+    Java,
+    /// Prefork.
+    Php,
+}
+
+/// How an app's calls get to the sidecar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Its client heeds `HTTP_PROXY`, for this very host too.
+    Proxy,
+    /// Its client does not, and calls fixed routes.
+    Routes,
+}
+
+impl Caller {
+    /// Its name, as the table and the files have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Gunicorn => "gunicorn",
+            Self::GunicornSession => "gunicorn_session",
+            Self::Uvicorn => "uvicorn",
+            Self::Node => "node",
+            Self::Go => "go",
+            Self::Java => "java",
+            Self::Php => "php",
+        }
+    }
+
+    /// What it is, for a reader of the table.
+    pub(crate) fn description(self) -> &'static str {
+        match self {
+            Self::Gunicorn => "gunicorn `sync`, `requests`",
+            Self::GunicornSession => "gunicorn `sync`, `requests.Session`",
+            Self::Uvicorn => "uvicorn, `httpx`",
+            Self::Node => "Node, `fetch`",
+            Self::Go => "Go `net/http`",
+            Self::Java => "Java, 16 threads, `HttpClient`",
+            Self::Php => "PHP, built-in server",
+        }
+    }
+
+    /// The least share of its calls that must have the right parent while this many requests are open.
+    pub(crate) fn expected_right(self, at_once: usize) -> f64 {
+        let is_prefork = match self {
+            Self::Gunicorn | Self::GunicornSession | Self::Php => true,
+            Self::Uvicorn | Self::Node | Self::Go | Self::Java => false,
+        };
+        if at_once == 1 || (PROCESS_IS_EVIDENCE && is_prefork) {
+            0.99
+        } else {
+            0.0
+        }
+    }
+
+    /// The sidecar that starts it, with `upstreams` behind and its witness at that path.
+    pub(crate) fn setup(
+        self,
+        upstreams: &Upstreams,
+        witness: &Path,
+        collector: &Collector,
+    ) -> Setup {
+        let command = self.command();
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        let mut setup = Setup::starting(&command)
+            .flag("name", self.name())
+            .variable("WITNESS", &witness.to_string_lossy())
+            // Everything here is on one host, and its calls are to be traced all the same.
+            .variable("THROUGHLINE_NO_PROXY", "")
+            .exporting(collector, Protocol::Grpc)
+            // Nothing is to be lost, and sending is not to disturb what is measured.
+            .variable("OTEL_BSP_MAX_QUEUE_SIZE", "20000")
+            .variable("OTEL_BSP_SCHEDULE_DELAY", "500");
+        if self == Self::GunicornSession {
+            setup = setup.variable("KEEP_CONNECTIONS", "1");
+        }
+        for (name, upstream) in upstreams.addresses() {
+            let called = match self.way() {
+                Way::Proxy => upstream.to_string(),
+                Way::Routes => {
+                    let route = format!("127.0.0.1:{}", free_port());
+                    setup = setup.flag("route", &format!("{route}={upstream}"));
+                    route
+                }
+            };
+            setup = setup.variable(name, &format!("http://{called}"));
+        }
+        setup
+    }
+
+    fn command(self) -> Vec<String> {
+        match self {
+            Self::Gunicorn | Self::GunicornSession => callers::gunicorn(),
+            Self::Uvicorn => callers::uvicorn(),
+            Self::Node => callers::javascript(),
+            Self::Go => callers::go(),
+            Self::Java => callers::java(),
+            Self::Php => callers::php(),
+        }
+    }
+
+    fn way(self) -> Way {
+        match self {
+            Self::Gunicorn | Self::GunicornSession | Self::Uvicorn => Way::Proxy,
+            // Go never asks a proxy about this host, and the others never ask one unless told in code.
+            Self::Node | Self::Go | Self::Java | Self::Php => Way::Routes,
+        }
+    }
+}

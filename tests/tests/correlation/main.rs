@@ -1,0 +1,255 @@
+//! How often is a parent right? Real apps, unmodified, under rising load, and the truth beside.
+//!
+//! The shop of `tests/apps/callers` in six runtimes, each with a sidecar that it knows nothing of. It
+//! forwards nothing, and no request can be told from another of its kind. What really happened is written
+//! down by the app and by its upstreams (`truth`), and what the sidecar said of each call is held against
+//! it (`judge`). The apps are measured one after the other, so that they do not disturb each other.
+//!
+//! ```text
+//! cargo test -p throughline-tests --test correlation -- --nocapture           # all, with the table
+//! THROUGHLINE_CORRELATION_TABLE=/tmp/table.md cargo test …                    # the table in a file
+//! THROUGHLINE_CORRELATION_RECORDINGS=/tmp/recordings cargo test …             # what happened, as CSV
+//! ```
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "all of this is tests, what they share included"
+)]
+
+mod callers;
+mod judge;
+mod load;
+mod recording;
+mod table;
+mod truth;
+mod upstreams;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use callers::Caller;
+use fastrand::Rng;
+use judge::{Spans, judge, missing, said};
+use load::{LEVELS, Level};
+use recording::Caused;
+use table::Row;
+use throughline_tests::{Collector, Sidecar, Span};
+use tokio::sync::Mutex;
+use truth::{Arrival, Told};
+use upstreams::Upstreams;
+
+/// What may be wrong. A wrong parent is worse than none, and none at all is not promised.
+const MAX_WRONG: f64 = 0.01;
+/// What may fail, because an app is overrun.
+const MAX_FAILED: f64 = 0.01;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_gunicorn_get_their_own_parent_or_none() {
+    measure(Caller::Gunicorn).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_gunicorn_on_kept_connections_get_their_own_parent_or_none() {
+    measure(Caller::GunicornSession).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_uvicorn_get_their_own_parent_or_none() {
+    measure(Caller::Uvicorn).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_node_get_their_own_parent_or_none() {
+    measure(Caller::Node).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_go_get_their_own_parent_or_none() {
+    measure(Caller::Go).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_java_get_their_own_parent_or_none() {
+    measure(Caller::Java).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_php_get_their_own_parent_or_none() {
+    measure(Caller::Php).await;
+}
+
+/// Runs an app through all levels, shows what became of its calls, and holds that to what is expected.
+async fn measure(caller: Caller) {
+    // Whoever fails leaves the turn to the next all the same.
+    static TURN: Mutex<()> = Mutex::const_new(());
+    let _turn = TURN.lock().await;
+
+    let run = Run::of(caller).await;
+    let rows = run.rows();
+    #[expect(clippy::print_stdout, reason = "it is what is measured")]
+    {
+        println!("{}", table::markdown(&rows));
+    }
+    if let Some(file) = env::var_os(table::FILE) {
+        table::write(Path::new(&file), caller, &rows);
+    }
+    if let Some(directory) = env::var_os(recording::DIRECTORY) {
+        recording::write(
+            Path::new(&directory),
+            caller.name(),
+            &run.spans,
+            &run.caused(),
+        );
+    }
+    run.assert_complete();
+    run.assert_that_the_truth_matters(&rows);
+    for (level, row) in LEVELS.iter().zip(&rows) {
+        let at_once = level.at_once;
+        assert!(row.share_wrong() <= MAX_WRONG, "{at_once} at once: {row:?}");
+        let expected = caller.expected_right(at_once);
+        assert!(row.share_right() >= expected, "{at_once} at once: {row:?}");
+    }
+}
+
+/// What one level left behind.
+struct Pressed {
+    level: Level,
+    failed: usize,
+    arrivals: Vec<Arrival>,
+}
+
+/// All that is known when an app has been through every level.
+struct Run {
+    caller: Caller,
+    pressed: Vec<Pressed>,
+    told: Told,
+    spans: Vec<Span>,
+    said: Spans,
+}
+
+impl Run {
+    async fn of(caller: Caller) -> Self {
+        let collector = Collector::start().await;
+        let upstreams = Upstreams::start(1).await;
+        let witness = witness(caller);
+        let sidecar = {
+            // What takes its time, the first time: packages are installed.
+            let setup =
+                tokio::task::block_in_place(|| caller.setup(&upstreams, &witness, &collector));
+            setup.start().await
+        };
+        let mut rng = Rng::with_seed(2);
+        let mut pressed = Vec::new();
+        for level in LEVELS {
+            let failed = level.press(sidecar.inbound(), &mut rng).await;
+            pressed.push(Pressed {
+                level,
+                failed,
+                arrivals: upstreams.arrivals(),
+            });
+        }
+        let spans = spans(&sidecar, &collector, &pressed).await;
+        Self {
+            caller,
+            pressed,
+            told: truth::read(&witness),
+            said: said(&spans),
+            spans,
+        }
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        self.rows_if(&self.told)
+    }
+
+    fn rows_if(&self, told: &Told) -> Vec<Row> {
+        let rows = self.pressed.iter().map(|pressed| {
+            let judgement = judge(told, &pressed.arrivals, &self.said);
+            Row::new(self.caller, pressed.level, pressed.failed, &judgement.calls)
+        });
+        rows.collect()
+    }
+
+    fn caused(&self) -> Vec<Caused> {
+        let caused = self.pressed.iter().flat_map(|pressed| {
+            let judgement = judge(&self.told, &pressed.arrivals, &self.said);
+            let calls = judgement.calls.into_iter();
+            calls.map(|call| Caused {
+                client: call.client,
+                server: call.server,
+                at_once: pressed.level.at_once,
+            })
+        });
+        caused.collect()
+    }
+
+    /// Nothing was lost on the way: a rig that loses calls may have lost the wrong ones.
+    fn assert_complete(&self) {
+        let mut failed = 0;
+        let mut complaints = Vec::new();
+        let mut arrivals = Vec::new();
+        for pressed in &self.pressed {
+            let requests = pressed.level.requests;
+            #[expect(clippy::cast_precision_loss, reason = "a ratio of small counts")]
+            let share = pressed.failed as f64 / requests as f64;
+            assert!(
+                share <= MAX_FAILED,
+                "{} of {requests} requests failed",
+                pressed.failed
+            );
+            failed += pressed.failed;
+            complaints.extend(judge(&self.told, &pressed.arrivals, &self.said).complaints);
+            arrivals.extend_from_slice(&pressed.arrivals);
+        }
+        complaints.extend(missing(&self.told, &arrivals, &self.said));
+        // A request that fails may take its call along.
+        assert!(complaints.len() <= failed, "{complaints:#?}");
+    }
+
+    /// The verdicts follow the truth and nothing else: if each request had made the calls of another,
+    /// everything that is right would be wrong.
+    fn assert_that_the_truth_matters(&self, rows: &[Row]) {
+        let shifted = self.rows_if(&truth::shifted(&self.told));
+        for (row, shifted) in rows.iter().zip(&shifted) {
+            assert!(shifted.wrong() >= row.right(), "{shifted:?}");
+            assert!(shifted.right() <= row.wrong(), "{shifted:?}");
+        }
+    }
+}
+
+/// A file for what the app tells, without what an earlier run told.
+fn witness(caller: Caller) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("correlation");
+    fs::create_dir_all(&directory).expect("the target directory can be written to");
+    let path = directory.join(caller.name());
+    if path.exists() {
+        fs::remove_file(&path).expect("it is ours");
+    }
+    path
+}
+
+/// All spans, when the last has come; none was dropped.
+async fn spans(sidecar: &Sidecar, collector: &Collector, pressed: &[Pressed]) -> Vec<Span> {
+    let expected: usize = pressed
+        .iter()
+        .map(|pressed| pressed.level.requests - pressed.failed + pressed.arrivals.len())
+        .sum();
+    #[expect(clippy::cast_precision_loss, reason = "a small count")]
+    let expected = expected as f64;
+    let metrics = sidecar
+        .metrics_until("all spans, exported", |metrics| {
+            metrics.created() >= expected
+                && metrics.balances("otlp")
+                && metrics.pending("otlp") == 0.0
+        })
+        .await;
+    assert_eq!(metrics.dropped("otlp"), 0.0, "{metrics:?}");
+    let spans = collector.spans();
+    spans.iter().for_each(Span::check);
+    #[expect(clippy::cast_precision_loss, reason = "a small count")]
+    let count = spans.len() as f64;
+    assert_eq!(count, metrics.exported("otlp"), "{metrics:?}");
+    spans
+}
