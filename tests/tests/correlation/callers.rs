@@ -6,9 +6,13 @@ use throughline_tests::{Collector, Protocol, Setup, apps::callers, free_port};
 
 use crate::upstreams::Upstreams;
 
-/// The owner of a socket is no evidence yet. Once it is, this is `true`, and the apps whose processes
-/// serve one request at a time are held to their goal however many requests are open.
-const PROCESS_IS_EVIDENCE: bool = false;
+/// The apps that are held to [`Caller::GOAL`] however many requests are open, and not only at one.
+///
+/// It is to be `[Gunicorn, GunicornSession, Php]`, whose processes serve one request at a time, once the
+/// owner of a socket counts as evidence. That alone suffices for gunicorn, where a worker holds one
+/// connection. A worker of PHP accepts dozens while it serves one request (35 were seen with 64 at once),
+/// and only what it has read from a connection tells which of them that is.
+const HELD_TO_THE_GOAL: &[Caller] = &[];
 
 /// An app in one of its runtimes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,14 +69,13 @@ impl Caller {
         }
     }
 
+    /// The share of calls that must have the right parent, where that can be known.
+    const GOAL: f64 = 0.99;
+
     /// The least share of its calls that must have the right parent while this many requests are open.
     pub(crate) fn expected_right(self, at_once: usize) -> f64 {
-        let is_prefork = match self {
-            Self::Gunicorn | Self::GunicornSession | Self::Php => true,
-            Self::Uvicorn | Self::Node | Self::Go | Self::Java => false,
-        };
-        if at_once == 1 || (PROCESS_IS_EVIDENCE && is_prefork) {
-            0.99
+        if at_once == 1 || HELD_TO_THE_GOAL.contains(&self) {
+            Self::GOAL
         } else {
             0.0
         }
