@@ -182,6 +182,7 @@ fn tracing(
         trust: settings.trust.clone(),
         baggage_attributes: settings.baggage_attributes.texts(),
         make_request_id: settings.make_request_id.0,
+        process_evidence: settings.process_evidence.0,
         sampler: settings.sampler.sampler,
         request_id_headers: settings.request_id_headers.0.clone(),
         resource,
