@@ -1,4 +1,5 @@
 //! Another system than Linux: no socket can be looked up, and [`Host`] is a type without a value.
+#![allow(dead_code, reason = "nothing here is ever found")]
 
 use std::collections::HashMap;
 

@@ -6,6 +6,10 @@
 //! is looked for by a thread of our own, and is there for the next request on that connection. Apps that
 //! turn out to be one process, and hosts on which nothing can be seen, are asked about in a rare sample.
 
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "nothing is spent where nothing can be asked")
+)]
 mod budget;
 #[cfg(not(target_os = "linux"))]
 #[path = "elsewhere.rs"]
@@ -300,7 +304,7 @@ impl Shared {
         if status.is_available() {
             tracing::info!("process evidence: {status}");
         } else {
-            tracing::warn!("calls are matched without process evidence: {status}");
+            tracing::info!("calls are matched without process evidence: {status}");
         }
     }
 
