@@ -173,3 +173,50 @@ impl Carried {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::disallowed_methods,
+        reason = "a test needs some moment to count from"
+    )]
+
+    use super::*;
+
+    #[test]
+    fn a_socket_keeps_what_is_found_out() {
+        let address = |text: &str| text.parse().unwrap();
+        let socket = Socket::new(
+            address("[::ffff:127.0.0.1]:3000"),
+            address("[::1]:4000"),
+            Instant::now(),
+        );
+        assert_eq!(socket.app(), address("127.0.0.1:3000"));
+        assert_eq!(socket.ours(), address("[::1]:4000"));
+        for owner in [
+            Owner::NotKnown,
+            Owner::Shared,
+            Owner::Process(Process::new(0)),
+            Owner::Process(Process::new(u32::MAX)),
+        ] {
+            socket.belongs_to(owner);
+            assert_eq!(socket.owner(), owner);
+        }
+        let (socket, other) = (
+            Arc::new(socket),
+            Arc::new(Socket::new(
+                address("[::1]:1"),
+                address("[::1]:2"),
+                Instant::now(),
+            )),
+        );
+        let carried = Carried::default();
+        assert!(matches!(carried.carrier(), Carrier::None));
+        carried.by(&socket);
+        carried.by(&socket);
+        assert!(matches!(carried.carrier(), Carrier::Socket(by) if Arc::ptr_eq(by, &socket)));
+        carried.by(&other);
+        carried.by(&socket);
+        assert!(matches!(carried.carrier(), Carrier::Several));
+    }
+}

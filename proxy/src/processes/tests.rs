@@ -1,5 +1,3 @@
-use std::{sync::Arc, time::Instant};
-
 use proptest::prelude::*;
 
 use super::*;
@@ -138,44 +136,6 @@ fn an_app_of_one_process_is_soon_left_alone_and_another_is_not() {
     assert!(learned.worth().is_worth_while());
     learned.missed();
     assert!(!learned.worth().is_worth_while());
-}
-
-#[test]
-#[allow(clippy::disallowed_methods, reason = "a test needs some moment")]
-fn a_socket_keeps_what_is_found_out() {
-    let address = |text: &str| text.parse().unwrap();
-    let socket = Socket::new(
-        address("[::ffff:127.0.0.1]:3000"),
-        address("[::1]:4000"),
-        Instant::now(),
-    );
-    assert_eq!(socket.app(), address("127.0.0.1:3000"));
-    assert_eq!(socket.ours(), address("[::1]:4000"));
-    for owner in [
-        Owner::NotKnown,
-        Owner::Shared,
-        Owner::Process(Process(0)),
-        Owner::Process(Process(u32::MAX)),
-    ] {
-        socket.belongs_to(owner);
-        assert_eq!(socket.owner(), owner);
-    }
-    let (socket, other) = (
-        Arc::new(socket),
-        Arc::new(Socket::new(
-            address("[::1]:1"),
-            address("[::1]:2"),
-            Instant::now(),
-        )),
-    );
-    let carried = Carried::default();
-    assert!(matches!(carried.carrier(), Carrier::None));
-    carried.by(&socket);
-    carried.by(&socket);
-    assert!(matches!(carried.carrier(), Carrier::Socket(by) if Arc::ptr_eq(by, &socket)));
-    carried.by(&other);
-    carried.by(&socket);
-    assert!(matches!(carried.carrier(), Carrier::Several));
 }
 
 fn seen() -> impl Strategy<Value = Seen> {
