@@ -29,6 +29,7 @@ use crate::{
     listen::{Connection, Draining, Stack},
     pipeline::Pipeline,
     pool::{RequestBody, ResponseBody, Upstream},
+    processes::Carried,
     reply,
     request_id::RequestIds,
     retry::Resends,
@@ -51,6 +52,8 @@ pub struct Tracing {
     pub request_ids: Option<RequestIds>,
     /// The open and recent exchanges, which outbound calls are held against.
     pub window: Arc<Mutex<Window>>,
+    /// Whether it is noted which connection carries a request, for [`crate::owners`].
+    pub notes_carriers: bool,
 }
 
 /// The stack in front of an app.
@@ -197,8 +200,12 @@ impl Service<Request<Incoming>> for ToApp {
         };
         Box::pin(async move {
             let mut resends = Resends::default();
+            let carried = open.as_ref().and_then(OpenExchange::carried);
             let answer = loop {
-                let error = match app.send(&mut request, recorder.as_ref()).await {
+                let error = match app
+                    .send_carried(&mut request, recorder.as_ref(), carried)
+                    .await
+                {
                     Ok(response) => break Ok(response),
                     Err(error) => error,
                 };
@@ -230,6 +237,8 @@ impl Service<Request<Incoming>> for ToApp {
 pub struct OpenExchange {
     window: Arc<Mutex<Window>>,
     key: Key,
+    /// What carries it to the app.
+    carried: Option<Arc<Carried>>,
 }
 
 impl OpenExchange {
@@ -249,7 +258,16 @@ impl OpenExchange {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .open(entry);
-        Self { window, key }
+        let carried = tracing.notes_carriers.then(Arc::default);
+        Self {
+            window,
+            key,
+            carried,
+        }
+    }
+
+    fn carried(&self) -> Option<&Carried> {
+        self.carried.as_deref()
     }
 }
 

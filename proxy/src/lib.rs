@@ -5,9 +5,11 @@
 
 pub mod correlate;
 pub mod headers;
+pub mod processes;
 pub mod window;
 
 pub mod export;
+pub mod owners;
 
 pub mod pipeline;
 

@@ -28,8 +28,10 @@ use crate::{
     correlate::{Call, CallKind, Correlator},
     headers, inbound,
     listen::{Connection, Stack},
+    owners::Owners,
     pipeline::Pipeline,
     pool::{self, Error, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream},
+    processes::Socket,
     reply,
     retry::Resends,
     window::Window,
@@ -59,6 +61,10 @@ pub struct Tracing {
     pub correlator: Arc<Mutex<Correlator>>,
     /// Where decisions are counted.
     pub pipeline: Pipeline,
+    /// What tells the app's processes apart; `None` where that is not wanted.
+    pub owners: Option<Owners>,
+    /// The connection that the calls come on, for [`Owners::resolve`].
+    pub caller: Option<Arc<Socket>>,
 }
 
 /// The stack behind an app.
@@ -120,8 +126,15 @@ impl Stack for Outbound {
     type Body = OutboundBody;
     type Service = Self;
 
-    fn service(&self, _: &Arc<Connection>) -> Self {
-        self.clone()
+    fn service(&self, connection: &Arc<Connection>) -> Self {
+        let mut service = self.clone();
+        if let Some(tracing) = &mut service.tracing
+            && let Some(owners) = &tracing.owners
+            && let (Some(app), Some(ours)) = (connection.peer(), connection.local())
+        {
+            tracing.caller = Some(owners.caller(app, ours));
+        }
+        service
     }
 }
 

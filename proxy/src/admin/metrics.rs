@@ -18,6 +18,7 @@ use throughline::{
 use super::respond;
 use crate::{
     export::Reason as DropReason,
+    owners::Status,
     pipeline::{Counters, Ledger},
 };
 
@@ -26,13 +27,20 @@ pub(super) fn answer(
     started: SystemTime,
     ledger: &Ledger,
     counters: &Counters,
+    process_evidence: Status,
 ) -> Response<Bytes> {
-    let body = render(service, started, ledger, counters);
+    let body = render(service, started, ledger, counters, process_evidence);
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     respond(StatusCode::OK, content_type, body.into())
 }
 
-fn render(service: &str, started: SystemTime, ledger: &Ledger, counters: &Counters) -> String {
+fn render(
+    service: &str,
+    started: SystemTime,
+    ledger: &Ledger,
+    counters: &Counters,
+    process_evidence: Status,
+) -> String {
     let mut page = Page {
         text: String::with_capacity(4096),
         family: "",
@@ -84,6 +92,16 @@ fn render(service: &str, started: SystemTime, ledger: &Ledger, counters: &Counte
         let count = counters.correlations(evidence);
         page.sample(&[("evidence", evidence.name())], count);
     }
+
+    page.family(
+        "throughline_process_evidence_available",
+        "gauge",
+        "Whether the app's processes can be told apart to match calls with requests, and why not.",
+    );
+    page.sample(
+        &[("reason", process_evidence.name())],
+        u8::from(process_evidence.is_available()),
+    );
 
     page.family(
         "throughline_context_rejected_total",
@@ -183,7 +201,13 @@ mod tests {
         pipeline.counters().contexts_rejected(&rejected);
         let ledger = worker.shutdown(Duration::ZERO);
         let started = SystemTime::UNIX_EPOCH + Duration::from_millis(1500);
-        render(service, started, &ledger, pipeline.counters())
+        render(
+            service,
+            started,
+            &ledger,
+            pipeline.counters(),
+            Status::OtherNamespace,
+        )
     }
 
     #[test]
@@ -196,6 +220,7 @@ mod tests {
             "throughline_spans_pending{exporter=\"memory\"} 0",
             "throughline_correlation_total{evidence=\"sole_candidate\"} 1",
             "throughline_correlation_total{evidence=\"open\"} 0",
+            "throughline_process_evidence_available{reason=\"pid_namespace\"} 0",
             "throughline_context_rejected_total{format=\"tracecontext\",reason=\"trace_id\"} 1",
             "process_start_time_seconds 1.5",
         ] {

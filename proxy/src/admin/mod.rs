@@ -12,7 +12,10 @@ use std::{sync::Arc, time::SystemTime};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
 
-use crate::pipeline::Pipeline;
+use crate::{
+    owners::{Owners, Status},
+    pipeline::Pipeline,
+};
 
 pub use health::{Readiness, State};
 
@@ -26,6 +29,13 @@ struct Inner {
     pipeline: Pipeline,
     readiness: Readiness,
     started: SystemTime,
+    owners: Option<Owners>,
+}
+
+impl Inner {
+    fn process_evidence(&self) -> Status {
+        self.owners.as_ref().map_or(Status::Off, Owners::status)
+    }
 }
 
 const INDEX: &str = "\
@@ -52,7 +62,17 @@ impl Admin {
             pipeline,
             readiness,
             started,
+            owners: None,
         }))
+    }
+
+    /// Also says whether processes can be used as evidence. Before the first clone.
+    #[must_use]
+    pub fn with_owners(mut self, owners: Option<Owners>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.owners = owners;
+        }
+        self
     }
 
     /// The answer to `request`, whose body does not matter.
@@ -72,6 +92,7 @@ impl Admin {
                 admin.started,
                 &admin.pipeline.ledger(),
                 admin.pipeline.counters(),
+                admin.process_evidence(),
             )),
             "/api/traces" => Some(api::list(admin.pipeline.memory(), query)),
             _ => path

@@ -33,6 +33,7 @@ use crate::{
     inbound::{self, Inbound},
     listen::{Connections, Listener, Stack},
     outbound::{self, Outbound},
+    owners::Owners,
     pipeline::{self, Ledger, Pipeline, Worker},
     pool::{self, Origin, Pool},
     request_id::RequestIds,
@@ -214,7 +215,8 @@ impl Bound {
             ..config.pool
         };
         let pool = Pool::new(limits, pool::tls_config());
-        let stacks = Stacks::new(&config, &pipeline);
+        let owners = owners(&config);
+        let stacks = Stacks::new(&config, &pipeline, owners.as_ref());
 
         let readiness = Readiness::default();
         let (inbound_drain, inbound_watch) = watch::channel(false);
@@ -249,7 +251,8 @@ impl Bound {
 
         let mut operators = Endpoints::new("admin", 1);
         if let Some(listener) = admin {
-            let admin = Admin::new(&config.name, pipeline, readiness.clone(), ambient::wall());
+            let admin = Admin::new(&config.name, pipeline, readiness.clone(), ambient::wall())
+                .with_owners(owners);
             let listen = Listener::new(Operators(admin), config.listen, admin_watch.clone(), None);
             operators.add(listener, listen, admin_watch)?;
         }
@@ -296,7 +299,7 @@ struct Stacks {
 }
 
 impl Stacks {
-    fn new(config: &Config, pipeline: &Pipeline) -> Self {
+    fn new(config: &Config, pipeline: &Pipeline, owners: Option<&Owners>) -> Self {
         let Some(tracing) = &config.tracing else {
             return Self {
                 inbound: None,
@@ -323,6 +326,7 @@ impl Stacks {
             pipeline: pipeline.clone(),
             request_id_headers: request_id_headers.clone(),
             window: window.clone(),
+            notes_carriers: owners.is_some(),
         };
         let layer = ClientLayer::new(pipeline.clone())
             .propagator(tracing.outbound.clone())
@@ -334,6 +338,8 @@ impl Stacks {
             window,
             correlator: Arc::new(Mutex::new(Correlator::new(THRESHOLD))),
             pipeline: pipeline.clone(),
+            owners: owners.cloned(),
+            caller: None,
         };
         Self {
             inbound: Some(inbound),
@@ -348,6 +354,15 @@ impl Stacks {
     fn outbound(&self) -> Option<outbound::Tracing> {
         self.outbound.clone()
     }
+}
+
+/// What tells the app's processes apart, where calls are to be held against requests.
+fn owners(config: &Config) -> Option<Owners> {
+    let app = config.app.as_ref()?;
+    let is_wanted = config.tracing.as_ref()?.process_evidence;
+    let has_both =
+        config.inbound.is_some() && (config.outbound.is_some() || !config.routes.is_empty());
+    (is_wanted && has_both).then(|| Owners::start(app.port))
 }
 
 fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

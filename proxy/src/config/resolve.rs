@@ -182,6 +182,7 @@ fn tracing(
         trust: settings.trust.clone(),
         baggage_attributes: settings.baggage_attributes.texts(),
         make_request_id: settings.make_request_id.0,
+        process_evidence: settings.process_evidence.0,
         sampler: settings.sampler.sampler,
         request_id_headers: settings.request_id_headers.0.clone(),
         resource,
@@ -297,6 +298,7 @@ mod tests {
         assert_eq!(tracing.inbound, Propagator::default());
         assert_eq!(tracing.outbound, Propagator::default());
         assert_eq!(tracing.otlp, None, "nobody asked for a collector");
+        assert!(tracing.process_evidence);
         assert_eq!(tracing.pipeline.max_queue_size, 2048);
 
         let with_app = resolve(&sources(&[("app", "3000")], &[], ""))
@@ -446,6 +448,18 @@ mod tests {
             origin(&resolved, "tracing"),
             "off (environment OTEL_SDK_DISABLED)"
         );
+    }
+
+    #[test]
+    fn process_evidence_is_switched_off_by_every_source() {
+        for (flags, environment, file) in [
+            (&[("process_evidence", "off")][..], &[][..], ""),
+            (&[], &[("THROUGHLINE_PROCESS_EVIDENCE", "false")], ""),
+            (&[], &[], "process_evidence: off"),
+        ] {
+            let config = resolve(&sources(flags, environment, file)).unwrap().config;
+            assert!(!config.tracing.unwrap().process_evidence);
+        }
     }
 
     #[test]

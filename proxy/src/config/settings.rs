@@ -245,6 +245,11 @@ settings! {
         /// another is replaced, and none is ever altered.
         make_request_id: Switch { "on|off", default "on", example "on" }
 
+        /// Whether a call is matched with the request that the same process serves, where the app's
+        /// processes can be seen: in a task with `pidMode: task` on ECS, in a pod with
+        /// `shareProcessNamespace: true` on Kubernetes, as the app's user or with `SYS_PTRACE`.
+        process_evidence: Switch { "on|off", default "on", example "on" }
+
         /// Which traces are recorded: `always_on`, `always_off` or `traceidratio=RATIO`, each also
         /// with `parentbased_` in front, which keeps the caller's decision.
         sampler: NamedSampler { "SAMPLER", default "parentbased_always_on",

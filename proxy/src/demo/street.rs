@@ -221,6 +221,8 @@ fn configure(
         ("workers", "1".to_owned()),
         ("shutdown_grace", "3s".to_owned()),
         ("tracing", "on".to_owned()),
+        // All services of the street are threads of this process.
+        ("process_evidence", "off".to_owned()),
         ("propagators", "tracecontext,baggage,xray".to_owned()),
         ("sampler", "parentbased_always_on".to_owned()),
         ("memory_spans", "10000".to_owned()),

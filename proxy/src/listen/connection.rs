@@ -87,6 +87,13 @@ impl Connection {
         self.peer
     }
 
+    /// Our end.
+    #[must_use]
+    pub fn local(&self) -> Option<SocketAddr> {
+        let local = self.socket.as_ref()?.local_addr()?;
+        local.as_inet().copied()
+    }
+
     /// A request's headers are complete.
     pub(super) fn request(self: &Arc<Self>, now: Instant) -> (Option<Instant>, Busy) {
         let mut state = self.state();

@@ -7,7 +7,8 @@ use throughline::{
     phase::{ConnectionUse, Phase, Recorder},
 };
 
-use super::wire::Wire;
+use super::{dial::Dialled, wire::Wire};
+use crate::processes::{Carried, Socket};
 
 /// An open connection, of either protocol.
 #[derive(Debug)]
@@ -15,21 +16,55 @@ pub(super) struct Connection<S> {
     pub(super) sender: S,
     pub(super) wire: Arc<Wire>,
     pub(super) peer: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+    /// The same connection as processes are held against, once somebody wants to know.
+    socket: Option<Arc<Socket>>,
     pub(super) opened: Instant,
     pub(super) used: u64,
     pub(super) idle_since: Instant,
 }
 
+/// The two ends of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Addresses {
+    peer: Option<SocketAddr>,
+    local: Option<SocketAddr>,
+}
+
+impl Addresses {
+    pub(super) fn of(dialled: &Dialled) -> Self {
+        Self {
+            peer: dialled.peer,
+            local: dialled.local,
+        }
+    }
+}
+
 impl<S> Connection<S> {
-    pub(super) fn new(sender: S, wire: Arc<Wire>, peer: Option<SocketAddr>) -> Self {
+    pub(super) fn new(sender: S, wire: Arc<Wire>, addresses: Addresses) -> Self {
         let now = ambient::now();
         Self {
             sender,
             wire,
-            peer,
+            peer: addresses.peer,
+            local: addresses.local,
+            socket: None,
             opened: now,
             used: 0,
             idle_since: now,
+        }
+    }
+
+    /// Tells a request that this is what carries it.
+    pub(super) fn carries(&mut self, carried: Option<&Carried>) {
+        let Some(carried) = carried else {
+            return;
+        };
+        if let (None, Some(peer), Some(local)) = (&self.socket, self.peer, self.local) {
+            self.socket = Some(Arc::new(Socket::new(peer, local, self.opened)));
+        }
+        if let Some(socket) = &self.socket {
+            carried.by(socket);
         }
     }
 

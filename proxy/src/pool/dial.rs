@@ -31,6 +31,7 @@ use super::{Cause, Config, Error, Origin};
 pub(super) struct Dialled {
     pub(super) transport: Transport,
     pub(super) peer: Option<SocketAddr>,
+    pub(super) local: Option<SocketAddr>,
     /// The TLS handshake chose HTTP/2.
     pub(super) is_http2: bool,
 }
@@ -63,8 +64,8 @@ pub(super) async fn dial(
     let stream = connect(&addresses, deadline, timeout).await?;
     // Small writes are whole messages here; waiting to fill a segment would only delay them.
     let _ = stream.set_nodelay(true);
-    let peer = stream.peer_addr().ok();
-    if leads_to_us(&stream, peer, &config.own_ports) {
+    let (local, peer) = (stream.local_addr().ok(), stream.peer_addr().ok());
+    if leads_to_us(local, peer, &config.own_ports) {
         return Err(Error::new(
             Cause::Loop,
             format!("{origin} is this proxy itself"),
@@ -74,6 +75,7 @@ pub(super) async fn dial(
         return Ok(Dialled {
             transport: Transport::Clear(stream),
             peer,
+            local,
             is_http2: false,
         });
     }
@@ -95,17 +97,15 @@ pub(super) async fn dial(
     Ok(Dialled {
         transport: Transport::Tls(Box::new(stream)),
         peer,
+        local,
         is_http2,
     })
 }
 
 /// Whether the other end is a port of ours: known only now, since any name may lead to it.
-fn leads_to_us(stream: &TcpStream, peer: Option<SocketAddr>, own_ports: &[u16]) -> bool {
+fn leads_to_us(local: Option<SocketAddr>, peer: Option<SocketAddr>, own_ports: &[u16]) -> bool {
     peer.is_some_and(|peer| {
-        own_ports.contains(&peer.port())
-            && stream
-                .local_addr()
-                .is_ok_and(|local| local.ip() == peer.ip())
+        own_ports.contains(&peer.port()) && local.is_some_and(|local| local.ip() == peer.ip())
     })
 }
 

@@ -19,6 +19,8 @@ use tokio::{
     sync::mpsc,
 };
 
+use crate::processes::{Carried, Carrier};
+
 use super::{Config, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream, tls_config};
 
 /// A request's body that comes piece by piece.
@@ -72,6 +74,17 @@ impl App {
         *request.uri_mut() = "/".parse().unwrap();
         request.headers_mut().insert("host", "app".parse().unwrap());
         self.upstream.send(&mut request, None).await.unwrap()
+    }
+
+    /// A request, and what is told of the connection that carries it.
+    async fn carried(&self) -> (Response<ResponseBody<Pieces>>, Carried) {
+        let carried = Carried::default();
+        let mut request = Request::get("/").body(RequestBody::empty()).unwrap();
+        request.headers_mut().insert("host", "app".parse().unwrap());
+        let sent = self
+            .upstream
+            .send_carried(&mut request, None, Some(&carried));
+        (sent.await.unwrap(), carried)
     }
 
     async fn get(&self) -> Response<ResponseBody<Pieces>> {
@@ -240,4 +253,35 @@ async fn a_response_larger_than_any_buffer_comes_whole() {
     let read = async { text(app.get().await).await };
     let ((), body) = soon(async { tokio::join!(serve, read) }).await;
     assert_eq!(body.len(), SIZE);
+}
+
+#[tokio::test]
+async fn a_request_is_told_what_carries_it() {
+    let app = App::new().await;
+    let mut sockets = Vec::new();
+    let mut stream = None;
+    for _ in 0..2 {
+        let serve = async {
+            let mut stream = match stream.take() {
+                Some(stream) => stream,
+                None => app.accept().await,
+            };
+            heard(&mut stream, "\r\n\r\n").await;
+            answer(&mut stream).await;
+            stream
+        };
+        let (served, (response, carried)) = tokio::join!(serve, app.carried());
+        assert_eq!(text(response).await, "ok");
+        let Carrier::Socket(socket) = carried.carrier() else {
+            panic!("{carried:?}");
+        };
+        assert_eq!(socket.app(), served.local_addr().unwrap());
+        assert_eq!(socket.ours(), served.peer_addr().unwrap());
+        sockets.push(socket.clone());
+        stream = Some(served);
+    }
+    assert!(
+        Arc::ptr_eq(&sockets[0], &sockets[1]),
+        "what is known of a connection stays with it"
+    );
 }

@@ -19,13 +19,13 @@ use tokio_rustls::rustls::ClientConfig;
 use super::{
     Cause, Config, Error, Origin, Protocol, RequestBody, ResponseBody,
     body::Returning,
-    connection::Connection,
+    connection::{Addresses, Connection},
     dial::{self, Dialled},
     http1::Http1,
     protocol::{Speech, Spoken},
     wire::Wire,
 };
-use crate::{headers, watched::Watched};
+use crate::{headers, processes::Carried, watched::Watched};
 
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;
@@ -107,10 +107,24 @@ where
         request: &mut Request<RequestBody<B>>,
         recorder: Option<&Recorder>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
+        self.send_carried(request, recorder, None).await
+    }
+
+    /// The same, and tells `carried` which connection it is that carries the request.
+    ///
+    /// # Errors
+    ///
+    /// As [`Upstream::send`].
+    pub async fn send_carried(
+        self: &Arc<Self>,
+        request: &mut Request<RequestBody<B>>,
+        recorder: Option<&Recorder>,
+        carried: Option<&Carried>,
+    ) -> Result<Response<ResponseBody<B>>, Error> {
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
         }
-        match (self.attempt(request, recorder).await, recorder) {
+        match (self.attempt(request, recorder, carried).await, recorder) {
             (Err(error), Some(recorder)) => {
                 recorder.fail(error.ended_by(), error.error_type());
                 Err(error.in_phase(recorder.running()))
@@ -123,6 +137,7 @@ where
         self: &Arc<Self>,
         request: &mut Request<RequestBody<B>>,
         recorder: Option<&Recorder>,
+        carried: Option<&Carried>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
         let wants_http2 = request.version() == Version::HTTP_2;
         let is_trial = match self.speech.choose(wants_http2, self.origin.is_tls()) {
@@ -130,17 +145,20 @@ where
             Spoken::TryHttp2 => true,
             // Over TLS the handshake tells, and then it is known.
             Spoken::Negotiate if self.has_shared() => false,
-            Spoken::Http1 | Spoken::Negotiate => return self.over_http1(request, recorder).await,
+            Spoken::Http1 | Spoken::Negotiate => {
+                return self.over_http1(request, recorder, carried).await;
+            }
         };
         // In a box, and so is a dial: this future is made for every request, and would be a third
         // larger with the room for what most of them never do.
-        Box::pin(self.over_http2(request, recorder, is_trial)).await
+        Box::pin(self.over_http2(request, recorder, carried, is_trial)).await
     }
 
     async fn over_http1(
         self: &Arc<Self>,
         request: &mut Request<RequestBody<B>>,
         recorder: Option<&Recorder>,
+        carried: Option<&Carried>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
         let permit = self.permit().await?;
         headers::into_http1(request);
@@ -151,11 +169,13 @@ where
                     Opened::Http1(connection) => (connection, ambient::now()),
                     Opened::Http2 => {
                         drop(permit);
-                        return Box::pin(self.over_http2(request, recorder, false)).await;
+                        let over_http2 = self.over_http2(request, recorder, carried, false);
+                        return Box::pin(over_http2).await;
                     }
                 },
             };
             connection.take(recorder, now);
+            connection.carries(carried);
             let reused = connection.used > 1;
             let wire = connection.wire.clone();
             let is_whole = request.body().is_end_stream();
@@ -195,7 +215,7 @@ where
                 if self.speech.choose(false, self.origin.is_tls()) == Spoken::Http2 {
                     // It opened with SETTINGS before anything was written, and always would.
                     drop(permit);
-                    return Box::pin(self.over_http2(request, recorder, false)).await;
+                    return Box::pin(self.over_http2(request, recorder, carried, false)).await;
                 }
                 continue;
             }
@@ -218,6 +238,7 @@ where
         self: &Arc<Self>,
         request: &mut Request<RequestBody<B>>,
         recorder: Option<&Recorder>,
+        carried: Option<&Carried>,
         is_trial: bool,
     ) -> Result<Response<ResponseBody<B>>, Error> {
         // Only these may have to ask again in another protocol.
@@ -232,7 +253,7 @@ where
         });
         headers::into_http2(request, &self.origin.uri_scheme(), &self.origin.authority());
         for _ in 0..MAX_REPLACED {
-            let sender = self.http2_sender(recorder, is_trial).await?;
+            let sender = self.http2_sender(recorder, carried, is_trial).await?;
             let mut sender = match (sender, asked) {
                 (Some(sender), kept) => {
                     asked = kept;
@@ -242,7 +263,7 @@ where
                     // It turned out to speak HTTP/1.1 alone.
                     let body = taken(request).into_body();
                     *request = Request::from_parts(asked, body);
-                    return Box::pin(self.over_http1(request, recorder)).await;
+                    return Box::pin(self.over_http1(request, recorder, carried)).await;
                 }
                 (None, None) => return Err(Error::new(Cause::Closed, "it closed at once")),
             };
@@ -318,13 +339,14 @@ where
     async fn http2_sender(
         &self,
         recorder: Option<&Recorder>,
+        carried: Option<&Carried>,
         is_trial: bool,
     ) -> Result<Option<http2::SendRequest<RequestBody<B>>>, Error> {
-        if let Some(sender) = self.use_shared(recorder) {
+        if let Some(sender) = self.use_shared(recorder, carried) {
             return Ok(Some(sender));
         }
         let _dialling = self.dialling.lock().await;
-        if let Some(sender) = self.use_shared(recorder) {
+        if let Some(sender) = self.use_shared(recorder, carried) {
             return Ok(Some(sender));
         }
         let dialled = dial::dial(&self.origin, &self.config, &self.tls, recorder).await?;
@@ -339,16 +361,18 @@ where
             return Ok(None);
         }
         self.speech.heard_http2();
-        Ok(self.use_shared(recorder))
+        Ok(self.use_shared(recorder, carried))
     }
 
     fn use_shared(
         &self,
         recorder: Option<&Recorder>,
+        carried: Option<&Carried>,
     ) -> Option<http2::SendRequest<RequestBody<B>>> {
         let mut shared = self.shared();
         let connection = shared.as_mut().filter(|c| !c.sender.is_closed())?;
         connection.take(recorder, ambient::now());
+        connection.carries(carried);
         Some(connection.sender.clone())
     }
 
@@ -369,8 +393,9 @@ where
 
     async fn open_http1(&self, dialled: Dialled) -> Result<Kept<B>, Error> {
         let wire = Arc::new(Wire::default());
+        let addresses = Addresses::of(&dialled);
         let http1 = Http1::open(dialled.transport, wire.clone()).await?;
-        Ok(Box::new(Connection::new(http1, wire, dialled.peer)))
+        Ok(Box::new(Connection::new(http1, wire, addresses)))
     }
 
     async fn keep_http1(&self, dialled: Dialled) -> Result<(), Error> {
@@ -381,6 +406,7 @@ where
 
     async fn open_http2(&self, dialled: Dialled) -> Result<Arc<Wire>, Error> {
         let wire = Arc::new(Wire::default());
+        let addresses = Addresses::of(&dialled);
         let io = TokioIo::new(Watched::new(dialled.transport, wire.clone()));
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .adaptive_window(true)
@@ -392,7 +418,7 @@ where
                 tracing::debug!(%error, "an upstream connection ended");
             }
         });
-        *self.shared() = Some(Connection::new(sender, wire.clone(), dialled.peer));
+        *self.shared() = Some(Connection::new(sender, wire.clone(), addresses));
         Ok(wire)
     }
 
