@@ -1,0 +1,677 @@
+//! The filter: requests begin and end, calls begin and are answered, and each call is given its maker.
+
+use super::{
+    background::{Background, Clock},
+    bins::seconds,
+    bounded::Numbers,
+    calls::{Call, CallKey, Calls, Candidate, Maker, Said},
+    delays::Event,
+    guards::{Audit, Bands, Loads, Makers},
+    joint::{Joint, Set},
+    order::{Orders, Queue},
+    request::{Claim, MAX_HYPOTHESES, Request, Scratch},
+    requests::{RequestKey, Requests},
+    states::States,
+};
+
+/// The most open requests that are told apart by time.
+const MAX_OPEN: usize = 1024;
+
+/// The most requests that are remembered, with those that ended and are not settled.
+const MAX_REQUESTS: usize = 4 * MAX_OPEN;
+
+/// The most hypotheses of all requests, about.
+const MAX_HYPOTHESES_IN_ALL: usize = 2048;
+
+/// The most routes, and kinds of call, that are told apart.
+const MAX_ROUTES: u16 = 255;
+const MAX_KINDS: u16 = 1023;
+
+/// Who is less likely than this to have made a call is no candidate.
+const MIN_CANDIDATE: f32 = 1e-4;
+
+/// Equals are looked for among those that are not less likely than this against the likeliest.
+const MIN_EQUAL: f32 = 1e-3;
+
+/// How many likely makers are named.
+pub const MAX_NAMED: usize = 4;
+
+/// A call is settled after this long, whatever may still become known.
+const MAX_UNSETTLED: u64 = 4_000_000_000;
+
+/// The clock ticks in steps of at most this many nanoseconds; smaller ones are noticed.
+const COARSEST: u64 = 1_000_000;
+
+/// What is known of a call's maker besides time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Nothing.
+    Unknown,
+    /// It is this request.
+    Request(RequestKey),
+    /// It is none of the open ones.
+    Elsewhere,
+}
+
+/// Why the likeliest maker of a call is not to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Doubt {
+    /// No request is open.
+    Nobody,
+    /// More than one could have made it, or such calls also come by themselves.
+    Ambiguous,
+    /// Several routes make such calls now and then: they may join.
+    Join,
+    /// Decisions have not been confirmed often enough, of late or while as many requests are open.
+    Unproven,
+    /// Too many requests are open.
+    Crowd,
+}
+
+/// What is thought of a call when it begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision<T> {
+    /// Its name, if something may still become known of it.
+    pub call: Option<CallKey>,
+    /// The likeliest makers, the likeliest first.
+    pub likely: [Option<(T, f32)>; MAX_NAMED],
+    /// How many requests were open.
+    pub open: usize,
+    /// Why the likeliest is not to be believed.
+    pub doubt: Option<Doubt>,
+}
+
+/// What became known of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Settled<T> {
+    /// The call.
+    pub call: CallKey,
+    /// Who made it, the likeliest first.
+    pub likely: [Option<(T, f32)>; MAX_NAMED],
+}
+
+/// What is learnt of one kind of call.
+#[derive(Debug)]
+struct Kind {
+    background: Background,
+    makers: Makers,
+    audit: Audit,
+}
+
+/// Requests and calls in time. `T` is what the caller names a request by.
+///
+/// `now` is in nanoseconds since some moment, and may stand still.
+#[derive(Debug)]
+pub struct Filter<T> {
+    threshold: f32,
+    states: States,
+    requests: Requests<T>,
+    calls: Calls,
+    joint: Joint,
+    orders: Orders,
+    kinds: Vec<Kind>,
+    kind_numbers: Numbers<u64>,
+    route_numbers: Numbers<u64>,
+    /// How many requests of each route were learnt from.
+    learnt: Vec<f64>,
+    loads: Loads,
+    bands: Bands,
+    clock: Clock,
+    last: Option<u64>,
+    settled: Vec<Settled<T>>,
+    odds: Vec<(u32, f32)>,
+    scratch: Scratch,
+    remembered: usize,
+    /// Open requests that are not known here, for there were too many.
+    crowd: usize,
+}
+
+impl<T: Copy> Filter<T> {
+    /// A filter that knows nothing yet. A decision counts as made from a confidence of `threshold` on.
+    #[must_use]
+    pub fn new(threshold: f32) -> Self {
+        Self {
+            threshold,
+            states: States::new(COARSEST),
+            requests: Requests::new(),
+            calls: Calls::new(),
+            joint: Joint::new(),
+            orders: Orders::default(),
+            kinds: Vec::new(),
+            kind_numbers: Numbers::new(MAX_KINDS),
+            route_numbers: Numbers::new(MAX_ROUTES),
+            learnt: vec![0.0; usize::from(MAX_ROUTES) + 1],
+            loads: Loads::new(),
+            bands: Bands::new(f64::from(threshold)),
+            clock: Clock::default(),
+            last: None,
+            settled: Vec::new(),
+            odds: Vec::new(),
+            scratch: Scratch::default(),
+            remembered: 0,
+            crowd: 0,
+        }
+    }
+
+    /// A request of `route` begins. `None` where too many are open; then [`end_unknown`] is its end.
+    ///
+    /// [`end_unknown`]: Self::end_unknown
+    pub fn begin(&mut self, now: u64, name: T, route: u64) -> Option<RequestKey> {
+        self.tick(now);
+        if self.requests.open().len() >= MAX_OPEN || self.remembered >= MAX_REQUESTS {
+            self.crowd += 1;
+            return None;
+        }
+        let route = self.route_numbers.of(route);
+        let request = Request::begin(now, route, &mut self.states);
+        self.remembered += 1;
+        Some(self.requests.insert(request, name))
+    }
+
+    /// A call of `kind` begins.
+    ///
+    /// `owner` is what is known for certain, and `weigh` says what else is known: by how much each
+    /// request is more, or less, likely to have made the call than its time alone tells.
+    pub fn call(
+        &mut self,
+        now: u64,
+        kind: u64,
+        owner: Owner,
+        weigh: impl Fn(RequestKey) -> f32,
+    ) -> Decision<T> {
+        self.tick(now);
+        let open = self.requests.open().len() + self.crowd;
+        let kind = self.kind(kind);
+        match owner {
+            Owner::Unknown => {}
+            Owner::Elsewhere => return Decision::nothing(open),
+            Owner::Request(key) => return self.certain(now, kind, key, open),
+        }
+        if self.crowd > 0 {
+            return Decision {
+                doubt: Some(Doubt::Crowd),
+                ..Decision::nothing(open)
+            };
+        }
+        self.infer(now, kind, open, weigh)
+    }
+
+    /// A call that is known to be a request's.
+    fn certain(&mut self, now: u64, kind: u16, key: RequestKey, open: usize) -> Decision<T> {
+        let slot = self.requests.slot(key);
+        let slot = slot.filter(|slot| self.requests.is_open(*slot));
+        let Some((slot, entry)) = slot.and_then(|s| Some((s, self.requests.get_mut(s)?))) else {
+            return Decision::nothing(open);
+        };
+        entry
+            .request
+            .call(Event::Call(kind), kind, now, &mut self.states);
+        let name = entry.name;
+        let call = Call::new(kind, now, Maker::Certain(slot), 0.0);
+        Decision {
+            call: self.calls.insert(call),
+            likely: [Some((name, 1.0)), None, None, None],
+            open,
+            doubt: None,
+        }
+    }
+
+    fn infer(
+        &mut self,
+        now: u64,
+        kind: u16,
+        open: usize,
+        weigh: impl Fn(RequestKey) -> f32,
+    ) -> Decision<T> {
+        let event = Event::Call(kind);
+        let background = self.kinds[usize::from(kind)].background.rate(self.clock);
+        let mut odds = std::mem::take(&mut self.odds);
+        odds.clear();
+        for &slot in self.requests.open() {
+            if let Some(entry) = self.requests.get(slot) {
+                let weight = self.requests.key(slot).map_or(1.0, &weigh);
+                let rate = entry.request.odds(event, now, &self.states);
+                odds.push((slot, weight * rate));
+            }
+        }
+        let preferred = self.prefer_first(&mut odds);
+        let total = background + odds.iter().map(|(_, odds)| odds).sum::<f32>();
+        odds.retain(|(_, odds)| *odds >= MIN_CANDIDATE * total);
+        odds.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let share = |odds: f32| odds / total.max(f32::MIN_POSITIVE);
+        let mut decision = Decision::nothing(open);
+        for (named, (slot, odds)) in decision.likely.iter_mut().zip(&odds) {
+            *named = self.name(*slot).map(|name| (name, share(*odds)));
+        }
+        let said = odds.first().map(|(slot, odds)| Said {
+            request: *slot,
+            confidence: share(*odds),
+            open,
+        });
+        decision.doubt = self.doubt(kind, said);
+
+        let is_alone = odds.len() == 1 && background < MIN_CANDIDATE * total;
+        let maker = match odds.first() {
+            None => {
+                let background = &mut self.kinds[usize::from(kind)].background;
+                if open == 0 {
+                    background.alone();
+                } else {
+                    background.unexplained(1.0);
+                }
+                self.odds = odds;
+                return decision;
+            }
+            Some((slot, _)) if is_alone => Maker::Certain(*slot),
+            Some(_) => Maker::Contested {
+                candidates: odds
+                    .iter()
+                    .map(|&(request, odds)| Candidate { request, odds })
+                    .collect(),
+                bit: self.bit(),
+            },
+        };
+        let mut call = Call::new(kind, now, maker, background);
+        call.said = said;
+        let factor = preferred.as_ref().map(|(queue, factor)| (queue.first(), *factor));
+        call.queue = preferred.map(|(queue, _)| queue);
+        let Some(key) = self.calls.insert(call) else {
+            self.odds = odds;
+            return decision;
+        };
+        decision.call = Some(key);
+        let Some(number) = self.calls.slot(key) else {
+            return decision;
+        };
+        if is_alone {
+            self.loads.check(open, 1.0);
+            if let Some(entry) = self.requests.get_mut(odds[0].0) {
+                entry.request.call(event, kind, now, &mut self.states);
+            }
+        } else {
+            for &(slot, odds) in &odds {
+                let preference = factor.filter(|(first, _)| *first == slot);
+                let weight = self.requests.key(slot).map_or(1.0, &weigh);
+                let factor = weight * preference.map_or(1.0, |(_, factor)| factor);
+                self.contest(slot, number, kind, now, factor, total - odds);
+            }
+        }
+        self.odds = odds;
+        self.settle_where_all_ended();
+        decision
+    }
+
+    /// Of requests that are equally far, the one that waits longest may be served first.
+    fn prefer_first(&self, odds: &mut [(u32, f32)]) -> Option<(Queue, f32)> {
+        let state = |slot: u32| self.requests.get(slot)?.request.likeliest();
+        let (most, least) = {
+            let most = odds.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+            (most.0, most.1 * MIN_EQUAL)
+        };
+        let (of, _) = state(most)?;
+        let equals = odds.iter().enumerate().filter_map(|(at, (slot, odds))| {
+            let (theirs, since) = (*odds >= least).then(|| state(*slot))??;
+            (theirs == of).then_some((at, since))
+        });
+        let equals: Vec<(usize, u64)> = equals.collect();
+        self.orders.prefer(of, &equals, odds)
+    }
+
+    /// Why the likeliest is not to be believed, if there is a reason.
+    fn doubt(&mut self, kind: u16, said: Option<Said>) -> Option<Doubt> {
+        let Some(said) = said else {
+            return Some(Doubt::Nobody);
+        };
+        let kind = &mut self.kinds[usize::from(kind)];
+        if said.open > 1 {
+            kind.audit.decide(said.confidence);
+        }
+        if said.confidence < self.threshold {
+            return Some(Doubt::Ambiguous);
+        }
+        if said.open <= 1 {
+            return None;
+        }
+        let learnt = |route: u16| self.learnt[usize::from(route)];
+        if kind.makers.may_join(learnt) {
+            return Some(Doubt::Join);
+        }
+        let is_proven = kind.audit.is_good()
+            && self.loads.are_proven(said.open)
+            && self.bands.are_worth_it(f64::from(said.confidence));
+        (!is_proven).then_some(Doubt::Unproven)
+    }
+
+    /// A request may have made a call, or another.
+    fn contest(&mut self, slot: u32, call: u32, kind: u16, now: u64, factor: f32, others: f32) {
+        let open = self.requests.open().len().max(1);
+        let claim = Claim {
+            call,
+            event: Event::Call(kind),
+            kind,
+            factor,
+            message: 1.0 / others.max(1e-12),
+            max_hypotheses: (MAX_HYPOTHESES_IN_ALL / open).clamp(2, MAX_HYPOTHESES),
+            now,
+            scratch: &self.scratch,
+        };
+        let Some(entry) = self.requests.get_mut(slot) else {
+            return;
+        };
+        let calls = &mut self.calls;
+        let mut give_up = |call: u32| {
+            if let Some(call) = calls.get_mut(call)
+                && let Maker::Contested { candidates, .. } = &mut call.maker
+            {
+                candidates.retain(|candidate| candidate.request != slot);
+            }
+        };
+        let states = &mut self.states;
+        if !entry.request.contest(claim, states, &mut give_up) {
+            give_up(call);
+        }
+    }
+
+    /// A bit for a contested call; if there is none left, the oldest one is settled.
+    fn bit(&mut self) -> super::joint::Bit {
+        loop {
+            if let Some(bit) = self.joint.begin() {
+                return bit;
+            }
+            match self.calls.oldest_contested() {
+                Some(oldest) => self.settle(oldest),
+                // Every bit belongs to a contested call; if that were not so, all could be forgotten.
+                None => self.joint = Joint::new(),
+            }
+        }
+    }
+
+    /// A call is answered, or has failed.
+    pub fn answered(&mut self, now: u64, key: CallKey) {
+        self.tick(now);
+        let Some(slot) = self.calls.slot(key) else {
+            return;
+        };
+        let Some(call) = self.calls.get_mut(slot) else {
+            return;
+        };
+        if !std::mem::replace(&mut call.is_open, false) {
+            return;
+        }
+        match &call.maker {
+            Maker::Certain(request) => {
+                if self.requests.is_open(*request)
+                    && let Some(entry) = self.requests.get_mut(*request)
+                {
+                    entry.request.answer(None, now, &mut self.states);
+                }
+            }
+            Maker::Contested { candidates, .. } => {
+                for candidate in candidates {
+                    if self.requests.is_open(candidate.request)
+                        && let Some(entry) = self.requests.get_mut(candidate.request)
+                    {
+                        entry.request.answer(Some(slot), now, &mut self.states);
+                    }
+                }
+            }
+            Maker::Settled => {}
+        }
+        self.calls.remove_if_done(slot);
+    }
+
+    /// A request ends.
+    pub fn end(&mut self, now: u64, key: RequestKey) {
+        self.tick(now);
+        let Some(slot) = self.requests.slot(key) else {
+            return;
+        };
+        if !self.requests.is_open(slot) {
+            return;
+        }
+        self.requests.close(slot);
+        let Some(entry) = self.requests.get_mut(slot) else {
+            return;
+        };
+        entry.request.end(now, &mut self.states);
+        if entry.request.is_contested() {
+            entry.joined = true;
+            self.join(slot);
+            self.settle_where_all_ended();
+        } else {
+            self.forget(slot);
+        }
+    }
+
+    /// A request ends that [`begin`](Self::begin) did not take.
+    pub fn end_unknown(&mut self) {
+        self.crowd = self.crowd.saturating_sub(1);
+    }
+
+    /// An ended request is held against the others.
+    fn join(&mut self, slot: u32) {
+        let calls = &self.calls;
+        let Some(entry) = self.requests.get(slot) else {
+            return;
+        };
+        let choices = entry.request.choices(|call| {
+            match calls.get(call).map(|call| &call.maker) {
+                Some(Maker::Contested { bit, .. }) => bit.set(),
+                _ => Set::default(),
+            }
+        });
+        self.expect_others();
+        let kept = self.joint.end(slot, &choices);
+        self.calls.contested_mut(|call| call.kept *= kept);
+    }
+
+    /// What is expected of the requests that have not ended, for each contested call.
+    fn expect_others(&mut self) {
+        for call in self.calls.contested() {
+            if let Maker::Contested { candidates, bit } = &call.maker {
+                let open = candidates
+                    .iter()
+                    .filter(|candidate| self.requests.is_open(candidate.request));
+                let odds: f32 = open.map(|candidate| candidate.odds).sum();
+                self.joint.expect(*bit, f64::from(call.background + odds));
+            }
+        }
+    }
+
+    /// Settles the calls all of whose candidates have ended.
+    fn settle_where_all_ended(&mut self) {
+        loop {
+            let ended = self.calls.contested_slots().find(|slot| {
+                self.calls.get(*slot).is_some_and(|call| match &call.maker {
+                    Maker::Contested { candidates, .. } => candidates
+                        .iter()
+                        .all(|candidate| !self.requests.is_open(candidate.request)),
+                    _ => false,
+                })
+            });
+            match ended {
+                Some(slot) => self.settle(slot),
+                None => return,
+            }
+        }
+    }
+
+    /// No more becomes known of a call.
+    fn settle(&mut self, slot: u32) {
+        self.expect_others();
+        let Some(key) = self.calls.key(slot) else {
+            return;
+        };
+        let Some(call) = self.calls.get_mut(slot) else {
+            return;
+        };
+        let maker = std::mem::replace(&mut call.maker, Maker::Settled);
+        let Maker::Contested { candidates, bit } = maker else {
+            call.maker = maker;
+            return;
+        };
+        let (kept, background) = (call.kept, call.background);
+        let (queue, said, kind) = (call.queue.take(), call.said, call.kind);
+        let makers = self.makers(&candidates, bit, kept, background);
+        let known: f32 = makers.iter().map(|(_, probability)| probability).sum();
+        if let Some(queue) = &queue {
+            self.orders.learn(queue, &makers);
+        }
+        let of_kind = &mut self.kinds[usize::from(kind)];
+        let nobody = f64::from(1.0 - known) - (1.0 - kept);
+        of_kind.background.unexplained(nobody);
+        if let Some(said) = said
+            && said.confidence >= self.threshold
+        {
+            let said_so = |(request, _): &&(u32, f32)| *request == said.request;
+            let is_first = makers.first().filter(said_so);
+            let confirmed = is_first.map_or(0.0, |(_, probability)| f64::from(*probability));
+            self.loads.check(said.open, confirmed);
+            if said.open > 1 {
+                of_kind.audit.check(confirmed);
+                self.bands.check(f64::from(said.confidence), confirmed);
+            }
+        }
+        let mut settled = Settled {
+            call: key,
+            likely: [None; MAX_NAMED],
+        };
+        for (named, (request, probability)) in settled.likely.iter_mut().zip(&makers) {
+            *named = self.name(*request).map(|name| (name, *probability));
+        }
+        self.settled.push(settled);
+        for candidate in &candidates {
+            if let Some(entry) = self.requests.get_mut(candidate.request) {
+                entry.request.settle(slot);
+                if !self.requests.is_open(candidate.request) {
+                    self.forget_if_done(candidate.request);
+                }
+            }
+        }
+        self.calls.remove_if_done(slot);
+    }
+
+    /// Who made a contested call, the likeliest first: the ended by all that is known, and the open, if
+    /// it is settled before they end, by the odds that they had.
+    fn makers(
+        &mut self,
+        candidates: &[Candidate],
+        bit: super::joint::Bit,
+        kept: f64,
+        background: f32,
+    ) -> Vec<(u32, f32)> {
+        #[expect(clippy::cast_possible_truncation, reason = "a probability")]
+        let narrow = |probability: f64| (probability * kept) as f32;
+        let ended = self.joint.settle(bit);
+        let left = 1.0 - ended.iter().map(|(_, share)| share).sum::<f64>();
+        let mut makers: Vec<(u32, f32)> = ended
+            .into_iter()
+            .map(|(request, share)| (request, narrow(share)))
+            .collect();
+        let open = candidates
+            .iter()
+            .filter(|candidate| self.requests.is_open(candidate.request));
+        let odds: f32 = open.clone().map(|candidate| candidate.odds).sum();
+        let total = f64::from(background + odds).max(f64::MIN_POSITIVE);
+        makers.extend(open.map(|candidate| {
+            let share = left * f64::from(candidate.odds) / total;
+            (candidate.request, narrow(share))
+        }));
+        makers.sort_by(|a, b| b.1.total_cmp(&a.1));
+        makers
+    }
+
+    fn forget_if_done(&mut self, slot: u32) {
+        let is_done = self
+            .requests
+            .get(slot)
+            .is_some_and(|entry| !entry.request.is_contested());
+        if is_done {
+            self.forget(slot);
+        }
+    }
+
+    /// An ended request is learnt from, and forgotten.
+    fn forget(&mut self, slot: u32) {
+        let Some(mut entry) = self.requests.remove(slot) else {
+            return;
+        };
+        self.remembered = self.remembered.saturating_sub(1);
+        let route = entry.request.route;
+        if entry.joined {
+            entry.request.decided(&self.joint.forget(slot));
+        }
+        self.learnt[usize::from(route)] += 1.0;
+        let kinds = &mut self.kinds;
+        entry.request.learn(&mut self.states, |kind, probability| {
+            if let Some(kind) = kinds.get_mut(usize::from(kind)) {
+                kind.makers.learn(route, probability);
+            }
+        });
+    }
+
+    /// What became known since this was asked last. Calls that have waited for long are settled.
+    pub fn settled(&mut self, now: u64) -> Vec<Settled<T>> {
+        self.tick(now);
+        while let Some(slot) = self.calls.oldest_contested() {
+            let began = self.calls.get(slot).map_or(now, |call| call.began);
+            if now.saturating_sub(began) < MAX_UNSETTLED {
+                break;
+            }
+            self.settle(slot);
+        }
+        std::mem::take(&mut self.settled)
+    }
+
+    /// How many requests are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.requests.open().len() + self.crowd
+    }
+
+    fn name(&self, slot: u32) -> Option<T> {
+        self.requests.get(slot).map(|entry| entry.name)
+    }
+
+    /// The number of a kind, for which there is a place.
+    fn kind(&mut self, kind: u64) -> u16 {
+        let number = self.kind_numbers.of(kind);
+        while self.kinds.len() <= usize::from(number) && self.kinds.len() < self.kind_numbers.len() {
+            self.kinds.push(Kind {
+                background: Background::default(),
+                makers: Makers::default(),
+                audit: Audit::new(),
+            });
+        }
+        number
+    }
+
+    /// Time has passed.
+    fn tick(&mut self, now: u64) {
+        let passed = seconds(now.saturating_sub(self.last.unwrap_or(now)));
+        if self.requests.open().is_empty() {
+            self.clock.idle += passed;
+        } else {
+            self.clock.busy += passed;
+        }
+        self.last = Some(self.last.unwrap_or(now).max(now));
+        let mut grain = self.states.grain();
+        while grain > 1 && !now.is_multiple_of(grain) {
+            grain /= 10;
+        }
+        if grain != self.states.grain() {
+            self.states.set_grain(grain);
+        }
+    }
+}
+
+impl<T: Copy> Decision<T> {
+    fn nothing(open: usize) -> Self {
+        Self {
+            call: None,
+            likely: [None; MAX_NAMED],
+            open,
+            doubt: Some(Doubt::Nobody),
+        }
+    }
+}
