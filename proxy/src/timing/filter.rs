@@ -88,6 +88,8 @@ pub struct Settled<T> {
     pub call: CallKey,
     /// Who made it, the likeliest first.
     pub likely: [Option<(T, f32)>; MAX_NAMED],
+    /// Why the likeliest is not to be believed.
+    pub doubt: Option<Doubt>,
 }
 
 /// What is learnt of one kind of call.
@@ -273,7 +275,9 @@ impl<T: Copy> Filter<T> {
         };
         let mut call = Call::new(kind, now, maker, background);
         call.said = said;
-        let factor = preferred.as_ref().map(|(queue, factor)| (queue.first(), *factor));
+        let factor = preferred
+            .as_ref()
+            .map(|(queue, factor)| (queue.first(), *factor));
         call.queue = preferred.map(|(queue, _)| queue);
         let Some(key) = self.calls.insert(call) else {
             self.odds = odds;
@@ -340,6 +344,20 @@ impl<T: Copy> Filter<T> {
             && self.loads.are_proven(said.open)
             && self.bands.are_worth_it(f64::from(said.confidence));
         (!is_proven).then_some(Doubt::Unproven)
+    }
+
+    /// Why what became known of a call is not to be believed, if there is a reason.
+    fn doubt_settled(&self, kind: u16, said: Option<Said>, confidence: f32) -> Option<Doubt> {
+        let learnt = |route: u16| self.learnt[usize::from(route)];
+        if confidence < self.threshold {
+            Some(Doubt::Ambiguous)
+        } else if self.kinds[usize::from(kind)].makers.may_join(learnt) {
+            Some(Doubt::Join)
+        } else if said.is_some_and(|said| !self.loads.are_proven(said.open)) {
+            Some(Doubt::Unproven)
+        } else {
+            None
+        }
     }
 
     /// A request may have made a call, or another.
@@ -454,12 +472,12 @@ impl<T: Copy> Filter<T> {
         let Some(entry) = self.requests.get(slot) else {
             return;
         };
-        let choices = entry.request.choices(|call| {
-            match calls.get(call).map(|call| &call.maker) {
+        let choices = entry
+            .request
+            .choices(|call| match calls.get(call).map(|call| &call.maker) {
                 Some(Maker::Contested { bit, .. }) => bit.set(),
                 _ => Set::default(),
-            }
-        });
+            });
         self.expect_others();
         let kept = self.joint.end(slot, &choices);
         self.calls.contested_mut(|call| call.kept *= kept);
@@ -513,28 +531,36 @@ impl<T: Copy> Filter<T> {
         let (kept, background) = (call.kept, call.background);
         let (queue, said, kind) = (call.queue.take(), call.said, call.kind);
         let makers = self.makers(&candidates, bit, kept, background);
+        let shown = makers.first().map_or(0.0, |(_, _, shown)| *shown);
+        let makers: Vec<(u32, f32)> = makers
+            .iter()
+            .map(|(request, p, _)| (*request, *p))
+            .collect();
         let known: f32 = makers.iter().map(|(_, probability)| probability).sum();
         if let Some(queue) = &queue {
             self.orders.learn(queue, &makers);
         }
         let of_kind = &mut self.kinds[usize::from(kind)];
-        let nobody = f64::from(1.0 - known) - (1.0 - kept);
-        of_kind.background.unexplained(nobody);
+        of_kind
+            .background
+            .unexplained(kept * f64::from(1.0 - known));
         if let Some(said) = said
             && said.confidence >= self.threshold
         {
             let said_so = |(request, _): &&(u32, f32)| *request == said.request;
             let is_first = makers.first().filter(said_so);
-            let confirmed = is_first.map_or(0.0, |(_, probability)| f64::from(*probability));
+            let confirmed = is_first.map_or(0.0, |_| f64::from(shown));
             self.loads.check(said.open, confirmed);
             if said.open > 1 {
                 of_kind.audit.check(confirmed);
                 self.bands.check(f64::from(said.confidence), confirmed);
             }
         }
+        let doubt = self.doubt_settled(kind, said, shown);
         let mut settled = Settled {
             call: key,
             likely: [None; MAX_NAMED],
+            doubt,
         };
         for (named, (request, probability)) in settled.likely.iter_mut().zip(&makers) {
             *named = self.name(*request).map(|name| (name, *probability));
@@ -543,6 +569,7 @@ impl<T: Copy> Filter<T> {
         for candidate in &candidates {
             if let Some(entry) = self.requests.get_mut(candidate.request) {
                 entry.request.settle(slot);
+                entry.kept = entry.kept.min(kept);
                 if !self.requests.is_open(candidate.request) {
                     self.forget_if_done(candidate.request);
                 }
@@ -559,24 +586,31 @@ impl<T: Copy> Filter<T> {
         bit: super::joint::Bit,
         kept: f64,
         background: f32,
-    ) -> Vec<(u32, f32)> {
-        #[expect(clippy::cast_possible_truncation, reason = "a probability")]
-        let narrow = |probability: f64| (probability * kept) as f32;
+    ) -> Vec<(u32, f32, f32)> {
         let ended = self.joint.settle(bit);
         let left = 1.0 - ended.iter().map(|(_, share)| share).sum::<f64>();
-        let mut makers: Vec<(u32, f32)> = ended
-            .into_iter()
-            .map(|(request, share)| (request, narrow(share)))
-            .collect();
-        let open = candidates
-            .iter()
-            .filter(|candidate| self.requests.is_open(candidate.request));
-        let odds: f32 = open.clone().map(|candidate| candidate.odds).sum();
-        let total = f64::from(background + odds).max(f64::MIN_POSITIVE);
-        makers.extend(open.map(|candidate| {
-            let share = left * f64::from(candidate.odds) / total;
-            (candidate.request, narrow(share))
-        }));
+        let open = |candidate: &Candidate| self.requests.is_open(candidate.request);
+        let odds = |of: &dyn Fn(&Candidate) -> bool| -> f64 {
+            let odds: f32 = candidates.iter().filter(|c| of(c)).map(|c| c.odds).sum();
+            f64::from(background + odds).max(f64::MIN_POSITIVE)
+        };
+        let (all, of_open) = (odds(&|_| true), odds(&open));
+        let mut makers: Vec<(u32, f32, f32)> = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            let odds = f64::from(candidate.odds);
+            let together = if open(candidate) {
+                left * odds / of_open
+            } else {
+                let made = ended
+                    .iter()
+                    .find(|(request, _)| *request == candidate.request);
+                made.map_or(0.0, |(_, share)| *share)
+            };
+            let shown = kept * together;
+            let probability = shown + (1.0 - kept) * odds / all;
+            #[expect(clippy::cast_possible_truncation, reason = "probabilities")]
+            makers.push((candidate.request, probability as f32, shown as f32));
+        }
         makers.sort_by(|a, b| b.1.total_cmp(&a.1));
         makers
     }
@@ -599,7 +633,8 @@ impl<T: Copy> Filter<T> {
         self.remembered = self.remembered.saturating_sub(1);
         let route = entry.request.route;
         if entry.joined {
-            entry.request.decided(&self.joint.forget(slot));
+            let shares = self.joint.forget(slot);
+            entry.request.decided(&shares, entry.kept);
         }
         self.learnt[usize::from(route)] += 1.0;
         let kinds = &mut self.kinds;
@@ -636,7 +671,8 @@ impl<T: Copy> Filter<T> {
     /// The number of a kind, for which there is a place.
     fn kind(&mut self, kind: u64) -> u16 {
         let number = self.kind_numbers.of(kind);
-        while self.kinds.len() <= usize::from(number) && self.kinds.len() < self.kind_numbers.len() {
+        while self.kinds.len() <= usize::from(number) && self.kinds.len() < self.kind_numbers.len()
+        {
             self.kinds.push(Kind {
                 background: Background::default(),
                 makers: Makers::default(),

@@ -38,9 +38,8 @@ impl Makers {
     ///
     /// `ended` says how many requests of a route have ended.
     pub(super) fn may_join(&self, ended: impl Fn(u16) -> f64) -> bool {
-        let now_and_then = |&&(route, made): &&(u16, f64)| {
-            made > 0.05 * self.made && made < 0.9 * ended(route)
-        };
+        let now_and_then =
+            |&&(route, made): &&(u16, f64)| made > 0.05 * self.made && made < 0.9 * ended(route);
         self.made >= 2.0 && self.routes.iter().filter(now_and_then).count() > 1
     }
 }

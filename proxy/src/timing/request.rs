@@ -170,9 +170,7 @@ impl Request {
             next.weight = hypothesis.weight * likely.max(LEAST);
             self.hypotheses[at] = next;
         }
-        if event.is_some() {
-            self.normalise();
-        }
+        self.normalise();
         self.learn_if_long(states);
     }
 
@@ -203,6 +201,13 @@ impl Request {
             values.push((with, true, at));
             sum += without + with;
         }
+        if !(sum > 0.0 && sum.is_finite()) {
+            // Out of range, as after hours in a state that never lasted: nothing is told apart.
+            values.iter_mut().for_each(|(value, ..)| *value = 1.0);
+            #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
+            let count = values.len() as f32;
+            sum = count;
+        }
         values.retain(|(value, ..)| *value >= MIN_SHARE * sum);
         values.sort_by(|a, b| b.0.total_cmp(&a.0));
         values.truncate(claim.max_hypotheses);
@@ -226,11 +231,8 @@ impl Request {
             };
             self.hypotheses.push(next);
         }
-        if self.hypotheses.is_empty() {
-            // All weights were nothing: what was thought before is as good.
-            self.hypotheses = before;
-        }
         drop(values);
+        self.normalise();
         let made = self.hypotheses.iter().fold(0, |all, h| all | h.made);
         for (at, contest) in self.contests.iter_mut().enumerate() {
             if made & 1 << at == 0
@@ -267,12 +269,12 @@ impl Request {
         self.hypotheses.iter().map(choice).collect()
     }
 
-    /// How likely each choice turned out to be.
-    pub(super) fn decided(&mut self, shares: &[f64]) {
+    /// How likely each choice turned out to be; as far as they were `kept`, for the rest it stays.
+    #[expect(clippy::cast_possible_truncation, reason = "a weight")]
+    pub(super) fn decided(&mut self, shares: &[f64], kept: f64) {
         for (hypothesis, share) in self.hypotheses.iter_mut().zip(shares) {
-            #[expect(clippy::cast_possible_truncation, reason = "a weight")]
-            let weight = *share as f32;
-            hypothesis.weight = weight;
+            let weight = kept * share + (1.0 - kept) * f64::from(hypothesis.weight);
+            hypothesis.weight = weight as f32;
         }
     }
 
@@ -347,8 +349,13 @@ impl Request {
 
     fn normalise(&mut self) {
         let sum: f32 = self.hypotheses.iter().map(|h| h.weight).sum();
-        if sum > 0.0 {
-            self.hypotheses.iter_mut().for_each(|h| h.weight /= sum);
+        let is_something = sum > 0.0 && sum.is_finite();
+        for hypothesis in &mut self.hypotheses {
+            hypothesis.weight = if is_something {
+                hypothesis.weight / sum
+            } else {
+                1.0
+            };
         }
     }
 

@@ -20,6 +20,8 @@ pub(super) struct Entry<T> {
     generation: u32,
     /// Whether it is among the ended ones that are held against each other.
     pub(super) joined: bool,
+    /// What share of the possible assignments was kept of the calls that it may have made.
+    pub(super) kept: f64,
 }
 
 /// The requests, by slots that are used again.
@@ -54,6 +56,7 @@ impl<T: Copy> Requests<T> {
             open: Some(self.open.len()),
             generation: self.generation,
             joined: false,
+            kept: 1.0,
         };
         let slot = match self.free.pop() {
             Some(slot) => slot,
