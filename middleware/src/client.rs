@@ -114,6 +114,8 @@ pub struct Cause {
     pub conflict: Option<Conflict>,
     /// Context headers of the call that could not be read.
     pub rejected: Rejections,
+    /// The call, where more may become known of its parent.
+    pub call: Option<std::num::NonZeroU64>,
 }
 
 impl Cause {
@@ -130,6 +132,7 @@ impl Cause {
             source: None,
             conflict: None,
             rejected: Rejections::default(),
+            call: None,
         }
     }
 }

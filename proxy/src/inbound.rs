@@ -24,6 +24,7 @@ use throughline::{
 use tower::{Layer, Service};
 
 use crate::{
+    correlate::{Correlator, Kind, Request as Opened},
     headers,
     hold::Holding,
     listen::{Connection, Draining, Stack},
@@ -33,7 +34,7 @@ use crate::{
     reply,
     request_id::RequestIds,
     retry::Resends,
-    window::{Inbound as Entry, Key, Window},
+    window::Key,
 };
 
 /// The longest value that is kept to recognise a request by.
@@ -50,8 +51,8 @@ pub struct Tracing {
     pub request_id_headers: Arc<[HeaderName]>,
     /// Gives an id to a request that has none; `None` leaves it without.
     pub request_ids: Option<RequestIds>,
-    /// The open and recent exchanges, which outbound calls are held against.
-    pub window: Arc<Mutex<Window>>,
+    /// Knows the open exchanges, which outbound calls are held against.
+    pub correlator: Arc<Mutex<Correlator>>,
     /// Whether it is noted which connection carries a request, for [`crate::owners`].
     pub notes_carriers: bool,
 }
@@ -189,12 +190,7 @@ impl Service<Request<Incoming>> for ToApp {
         let open = match (&self.tracing, context) {
             (Some(tracing), Some(context)) => {
                 let opened = recorder.as_ref().map_or_else(ambient::now, Recorder::start);
-                Some(OpenExchange::begin(
-                    tracing,
-                    context,
-                    opened,
-                    request.headers(),
-                ))
+                Some(OpenExchange::begin(tracing, context, opened, &request))
             }
             _ => None,
         };
@@ -232,35 +228,37 @@ impl Service<Request<Incoming>> for ToApp {
     }
 }
 
-/// An exchange that is open in the window until this is dropped.
+/// An exchange that is open for the correlator until this is dropped.
 #[derive(Debug)]
 pub struct OpenExchange {
-    window: Arc<Mutex<Window>>,
+    correlator: Arc<Mutex<Correlator>>,
     key: Key,
     /// What carries it to the app.
     carried: Option<Arc<Carried>>,
 }
 
 impl OpenExchange {
-    fn begin(
+    fn begin<B>(
         tracing: &Tracing,
         context: TraceContext,
         opened: Instant,
-        headers: &HeaderMap,
+        request: &Request<B>,
     ) -> Self {
-        let entry = Entry {
+        let carried: Option<Arc<Carried>> = tracing.notes_carriers.then(Arc::default);
+        let headers = request.headers();
+        let opening = Opened {
             context,
             request_id: request_id(headers, &tracing.request_id_headers).map(Into::into),
-            opened,
+            kind: Kind::of(request.method().as_str(), "", request.uri().path()),
+            carried: carried.clone(),
         };
-        let window = tracing.window.clone();
-        let key = window
+        let correlator = tracing.correlator.clone();
+        let key = correlator
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .open(entry);
-        let carried = tracing.notes_carriers.then(Arc::default);
+            .open(opened, opening);
         Self {
-            window,
+            correlator,
             key,
             carried,
         }
@@ -273,10 +271,10 @@ impl OpenExchange {
 
 impl Drop for OpenExchange {
     fn drop(&mut self) {
-        self.window
+        self.correlator
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .close(self.key);
+            .close(ambient::now(), self.key);
     }
 }
 

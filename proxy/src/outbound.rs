@@ -7,7 +7,7 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
@@ -16,7 +16,7 @@ use http::{HeaderName, Method, Request, Response, Uri, request};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use throughline::{
-    ClientLayer,
+    ClientLayer, ambient,
     body::TracedBody,
     client::{Client, Resend},
     propagation::{Propagator, signed::Signature},
@@ -25,16 +25,19 @@ use throughline::{
 use tower::{Layer, Service};
 
 use crate::{
-    correlate::{Call, CallKind, Correlator},
-    headers, inbound,
+    correlate::{self, Answer, Call, Correlator, Kind},
+    headers,
+    hold::Holding,
+    inbound,
     listen::{Connection, Stack},
     owners::Owners,
     pipeline::Pipeline,
     pool::{self, Error, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream},
-    processes::Socket,
+    processes::{Carried, Socket, Verdict},
     reply,
     retry::Resends,
-    window::Window,
+    timing::CallKey,
+    window::Key,
 };
 
 /// A fixed way out: what is said to `listen` goes to `upstream`.
@@ -55,9 +58,7 @@ pub struct Tracing {
     pub propagator: Arc<Propagator>,
     /// Headers whose values name a request.
     pub request_id_headers: Arc<[HeaderName]>,
-    /// The exchanges that may have caused a call.
-    pub window: Arc<Mutex<Window>>,
-    /// What tells which did.
+    /// Knows the exchanges that may have caused a call, and tells which did.
     pub correlator: Arc<Mutex<Correlator>>,
     /// Where decisions are counted.
     pub pipeline: Pipeline,
@@ -140,9 +141,11 @@ impl Stack for Outbound {
 
 type UpstreamBody = ResponseBody<Incoming>;
 
+/// An answer that holds the call open, for the correlator, until it ends.
+type CallBody = Holding<TracedBody<UpstreamBody, Pipeline>, Option<OpenCall>>;
+
 /// What comes back to the app: the upstream's answer, or ours if it fails.
-pub type OutboundBody =
-    Either<Either<TracedBody<UpstreamBody, Pipeline>, UpstreamBody>, Full<Bytes>>;
+pub type OutboundBody = Either<Either<CallBody, UpstreamBody>, Full<Bytes>>;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -214,8 +217,8 @@ async fn traced(
     tracing: &Tracing,
     upstream: &Arc<Upstream>,
     mut request: Request<RequestBody<Incoming>>,
-) -> Result<Response<TracedBody<UpstreamBody, Pipeline>>, Error> {
-    let cause = tracing.correlate(&request);
+) -> Result<Response<CallBody>, Error> {
+    let (cause, call) = tracing.correlate(&request);
     let uri = request.uri().clone();
     request.extensions_mut().insert(cause.clone());
     let mut resends = Resends::default();
@@ -223,7 +226,7 @@ async fn traced(
         let mut client: Client<ToUpstream, Pipeline> =
             tracing.layer.layer(ToUpstream(upstream.clone()));
         let error = match client.call(pool::taken(&mut request)).await {
-            Ok(response) => return Ok(response),
+            Ok(response) => return Ok(response.map(|body| Holding::new(body, call))),
             Err(error) => error,
         };
         let resent = resends.after(error, &mut request)?;
@@ -235,32 +238,69 @@ async fn traced(
 }
 
 impl Tracing {
-    fn correlate<B>(&self, request: &Request<B>) -> throughline::client::Cause {
+    /// What caused a call; and the call, which is open until that is dropped.
+    fn correlate<B>(&self, request: &Request<B>) -> (throughline::client::Cause, Option<OpenCall>) {
         let signature = Signature::of(request.uri(), request.headers());
         let context = self.propagator.extract_signed(request.headers(), signature);
+        let request_id = inbound::request_id(request.headers(), &self.request_id_headers);
+        let method = request.method().as_str();
+        let host = request.uri().authority().map_or("", |host| host.as_str());
+        let path = request.uri().path();
+        // A context tells more than processes can.
+        let process = match context.remote() {
+            None => self.process(),
+            Some(_) => None,
+        };
+        let process = process.as_ref();
         let call = Call {
             context: &context,
-            request_id: inbound::request_id(request.headers(), &self.request_id_headers),
-            kind: CallKind::of(
-                request.method().as_str(),
-                request
-                    .uri()
-                    .authority()
-                    .map_or("", |authority| authority.as_str()),
-                request.uri().path(),
-            ),
+            request_id,
+            kind: Kind::of(method, host, path),
+            process: process.map(|(verdict, open)| (verdict, open.as_slice())),
         };
-        let window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut correlator = self
-            .correlator
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let cause = correlator.decide(&window, call);
-        drop((correlator, window));
+        let label = || correlate::label(method, host, path);
+        let Answer { cause, call } = self.correlator().decide(ambient::now(), call, label);
         let counters = self.pipeline.counters();
         counters.correlated(cause.parentage.evidence);
         counters.contexts_rejected(&context.rejected);
-        cause
+        let call = call.map(|key| OpenCall {
+            correlator: self.correlator.clone(),
+            key,
+        });
+        (cause, call)
+    }
+
+    /// What the process that calls tells, and the exchanges that this is about.
+    fn process(&self) -> Option<(Verdict, Vec<Key>)> {
+        let (owners, caller) = (self.owners.as_ref()?, self.caller.as_ref()?);
+        if !owners.wants() {
+            return None;
+        }
+        let (keys, carried): (Vec<Key>, Vec<Arc<Carried>>) = self.correlator().carried().unzip();
+        let verdict = owners.resolve(caller, carried.iter().map(|carried| &**carried));
+        Some((verdict, keys))
+    }
+
+    fn correlator(&self) -> MutexGuard<'_, Correlator> {
+        self.correlator
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that has not been answered until this is dropped.
+#[derive(Debug)]
+pub struct OpenCall {
+    correlator: Arc<Mutex<Correlator>>,
+    key: CallKey,
+}
+
+impl Drop for OpenCall {
+    fn drop(&mut self) {
+        self.correlator
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .answered(ambient::now(), self.key);
     }
 }
 

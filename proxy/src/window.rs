@@ -4,16 +4,21 @@
 //! exchanges, of which the oldest is forgotten first (a stream that stays open for days must not
 //! push out everything else, but a flood must not fill memory either), and in ended ones, of which
 //! only the last few are remembered, for calls that an app makes after it has answered.
+//!
+//! Whatever an exchange is looked up by is indexed: a call costs the same however many are open.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Instant,
+    collections::{BTreeSet, HashMap, VecDeque},
+    hash::Hash,
+    sync::Arc,
 };
 
 use throughline::{
     context::TraceContext,
     id::{SpanId, TraceId},
 };
+
+use crate::{processes::Carried, timing::RequestKey};
 
 /// An inbound exchange, as far as it matters to calls that it may cause.
 #[derive(Clone, Debug)]
@@ -22,23 +27,50 @@ pub struct Inbound {
     pub context: TraceContext,
     /// The unique value that it came with, such as its `X-Request-Id`.
     pub request_id: Option<Box<str>>,
-    /// When it began.
-    pub opened: Instant,
+    /// The connection that carries it to the app, where that is of interest.
+    pub carried: Option<Arc<Carried>>,
+    /// What it is called where time is looked at.
+    pub timing: Option<RequestKey>,
 }
 
 /// Names an exchange in the window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(u64);
 
 /// The open and the recent exchanges of one app.
 #[derive(Debug)]
 pub struct Window {
-    open: BTreeMap<Key, Inbound>,
-    recent: VecDeque<Inbound>,
+    all: HashMap<Key, Inbound>,
+    open: BTreeSet<Key>,
+    recent: VecDeque<Key>,
+    spans: Index<SpanId>,
+    traces: Index<TraceId>,
+    request_ids: Index<Box<str>>,
     next: u64,
     max_open: usize,
     max_recent: usize,
     forgotten: u64,
+}
+
+/// Which exchange has a value: the newest of them, and how many there are.
+#[derive(Debug)]
+struct Index<V>(HashMap<V, (Key, usize)>);
+
+impl<V: Eq + Hash> Index<V> {
+    fn add(&mut self, value: V, key: Key) {
+        let (newest, count) = self.0.entry(value).or_insert((key, 0));
+        *newest = key;
+        *count += 1;
+    }
+
+    fn remove(&mut self, value: &V) {
+        if let Some((_, count)) = self.0.get_mut(value) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(value);
+            }
+        }
+    }
 }
 
 impl Window {
@@ -46,70 +78,120 @@ impl Window {
     #[must_use]
     pub fn new(max_open: usize, max_recent: usize) -> Self {
         Self {
-            open: BTreeMap::new(),
-            recent: VecDeque::with_capacity(max_recent),
+            all: HashMap::new(),
+            open: BTreeSet::new(),
+            recent: VecDeque::new(),
+            spans: Index(HashMap::new()),
+            traces: Index(HashMap::new()),
+            request_ids: Index(HashMap::new()),
             next: 0,
-            max_open,
+            max_open: max_open.max(1),
             max_recent,
             forgotten: 0,
         }
     }
 
-    /// An exchange begins.
-    pub fn open(&mut self, inbound: Inbound) -> Key {
+    /// The key that the next exchange will have.
+    #[must_use]
+    pub fn next_key(&self) -> Key {
+        Key(self.next)
+    }
+
+    /// An exchange begins. Hands back the oldest open one if that had to be forgotten for it.
+    pub fn open(&mut self, inbound: Inbound) -> (Key, Option<Inbound>) {
         let context = inbound.context.detached();
         let inbound = Inbound { context, ..inbound };
-        if self.open.len() >= self.max_open {
-            self.open.pop_first();
-            self.forgotten += 1;
-        }
-        let key = Key(self.next);
+        let oldest = (self.open.len() >= self.max_open).then(|| self.open.pop_first());
+        let forgotten = oldest.flatten().and_then(|oldest| self.forget(oldest));
+        self.forgotten += u64::from(forgotten.is_some());
+        let key = self.next_key();
         self.next += 1;
-        self.open.insert(key, inbound);
-        key
+        self.spans.add(inbound.context.span_id, key);
+        self.traces.add(inbound.context.trace_id, key);
+        if let Some(request_id) = &inbound.request_id {
+            self.request_ids.add(request_id.clone(), key);
+        }
+        self.open.insert(key);
+        self.all.insert(key, inbound);
+        (key, forgotten)
     }
 
     /// An exchange ends: the app has said all that it had to say.
-    pub fn close(&mut self, key: Key) {
-        let Some(inbound) = self.open.remove(&key) else {
-            return;
-        };
-        if self.max_recent == 0 {
-            return;
+    pub fn close(&mut self, key: Key) -> Option<&Inbound> {
+        if !self.open.remove(&key) {
+            return None;
         }
-        if self.recent.len() >= self.max_recent {
-            self.recent.pop_front();
+        self.recent.push_back(key);
+        // One more than is remembered, so that the one that just ended can be handed back.
+        while self.recent.len() > self.max_recent.max(1) {
+            if let Some(oldest) = self.recent.pop_front() {
+                self.forget(oldest);
+            }
         }
-        self.recent.push_back(inbound);
+        self.all.get(&key)
     }
 
-    /// The open exchanges, the newest first.
-    pub fn newest_open(&self) -> impl ExactSizeIterator<Item = &Inbound> {
-        self.open.values().rev()
+    fn forget(&mut self, key: Key) -> Option<Inbound> {
+        let inbound = self.all.remove(&key)?;
+        self.spans.remove(&inbound.context.span_id);
+        self.traces.remove(&inbound.context.trace_id);
+        if let Some(request_id) = &inbound.request_id {
+            self.request_ids.remove(request_id);
+        }
+        Some(inbound)
+    }
+
+    /// An exchange, open or recent.
+    #[must_use]
+    pub fn get(&self, key: Key) -> Option<&Inbound> {
+        self.all.get(&key)
+    }
+
+    /// How many exchanges are open.
+    #[must_use]
+    pub fn open_len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The open exchanges, the oldest first.
+    pub fn oldest_open(&self) -> impl Iterator<Item = (Key, &Inbound)> {
+        let known = |key: &Key| Some((*key, self.all.get(key)?));
+        self.open.iter().filter_map(known)
+    }
+
+    /// Whether an exchange is open.
+    #[must_use]
+    pub fn is_open(&self, key: Key) -> bool {
+        self.open.contains(&key)
     }
 
     /// The exchange of this span, open or recent.
     #[must_use]
-    pub fn by_span(&self, span_id: SpanId) -> Option<&Inbound> {
-        self.all()
-            .find(|inbound| inbound.context.span_id == span_id)
+    pub fn by_span(&self, span_id: SpanId) -> Option<(Key, &Inbound)> {
+        let (key, _) = *self.spans.0.get(&span_id)?;
+        Some((key, self.get(key)?))
+    }
+
+    /// The newest exchange of this trace, open or recent.
+    #[must_use]
+    pub fn by_trace(&self, trace_id: TraceId) -> Option<(Key, &Inbound)> {
+        let (key, _) = *self.traces.0.get(&trace_id)?;
+        Some((key, self.get(key)?))
     }
 
     /// Whether an exchange, open or recent, belongs to this trace.
     #[must_use]
     pub fn knows(&self, trace_id: TraceId) -> bool {
-        self.all()
-            .any(|inbound| inbound.context.trace_id == trace_id)
+        self.traces.0.contains_key(&trace_id)
     }
 
     /// The one exchange that came with this value; `None` if there are several.
     #[must_use]
-    pub fn by_request_id(&self, request_id: &str) -> Option<&Inbound> {
-        let mut found = self
-            .all()
-            .filter(|inbound| inbound.request_id.as_deref() == Some(request_id));
-        let first = found.next()?;
-        found.next().is_none().then_some(first)
+    pub fn by_request_id(&self, request_id: &str) -> Option<(Key, &Inbound)> {
+        match *self.request_ids.0.get(request_id)? {
+            (key, 1) => Some((key, self.get(key)?)),
+            _ => None,
+        }
     }
 
     /// How many open exchanges were forgotten because there were too many.
@@ -117,19 +199,10 @@ impl Window {
     pub fn forgotten(&self) -> u64 {
         self.forgotten
     }
-
-    fn all(&self) -> impl Iterator<Item = &Inbound> {
-        self.newest_open().chain(self.recent.iter().rev())
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::disallowed_methods,
-        reason = "a test needs some moment to count from"
-    )]
-
     use super::*;
     use throughline::context::TraceFlags;
 
@@ -141,41 +214,76 @@ mod tests {
                 TraceFlags::SAMPLED,
             ),
             request_id: request_id.map(Into::into),
-            opened: Instant::now(),
+            carried: None,
+            timing: None,
         }
+    }
+
+    fn span(n: u64) -> SpanId {
+        SpanId::from_random(n)
     }
 
     #[test]
     fn an_ended_exchange_is_recent_and_no_longer_open() {
         let mut window = Window::new(8, 8);
-        let key = window.open(inbound(1, Some("a")));
+        let (key, _) = window.open(inbound(1, Some("a")));
         window.open(inbound(2, None));
-        window.close(key);
-        window.close(key);
-        let open: Vec<_> = window.newest_open().map(|i| i.context.span_id).collect();
-        assert_eq!(open, [SpanId::from_random(2)]);
-        assert!(window.by_span(SpanId::from_random(1)).is_some());
+        assert!(window.close(key).is_some());
+        assert!(window.close(key).is_none());
+        let open: Vec<_> = window
+            .oldest_open()
+            .map(|(_, i)| i.context.span_id)
+            .collect();
+        assert_eq!(open, [span(2)]);
+        assert!(window.by_span(span(1)).is_some());
         assert!(window.by_request_id("a").is_some());
+        assert!(!window.is_open(key));
     }
 
     #[test]
     fn a_value_that_two_exchanges_share_tells_nothing() {
-        let mut window = Window::new(8, 8);
-        let key = window.open(inbound(1, Some("a")));
-        window.close(key);
-        window.open(inbound(2, Some("a")));
+        let mut window = Window::new(8, 1);
+        let (first, _) = window.open(inbound(1, Some("a")));
+        window.close(first);
+        let (second, _) = window.open(inbound(2, Some("a")));
         assert!(window.by_request_id("a").is_none());
         assert!(window.by_request_id("b").is_none());
+        let (third, _) = window.open(inbound(3, None));
+        window.close(third);
+        let (found, _) = window.by_request_id("a").unwrap();
+        assert_eq!(found, second, "the other one is forgotten");
+    }
+
+    #[test]
+    fn of_a_trace_with_several_exchanges_the_newest_is_found() {
+        let mut window = Window::new(8, 8);
+        let (first, _) = window.open(inbound(1, None));
+        let mut again = inbound(2, None);
+        again.context.trace_id = inbound(1, None).context.trace_id;
+        let (second, _) = window.open(again);
+        let trace_id = inbound(1, None).context.trace_id;
+        assert_eq!(window.by_trace(trace_id).unwrap().0, second);
+        window.close(first);
+        assert!(window.knows(trace_id));
     }
 
     #[test]
     fn a_flood_is_forgotten_from_its_oldest_end_and_counted() {
         let mut window = Window::new(4, 2);
-        let keys: Vec<_> = (1..=10).map(|n| window.open(inbound(n, None))).collect();
-        assert_eq!(window.newest_open().len(), 4);
+        let opened: Vec<_> = (1..=10).map(|n| window.open(inbound(n, None))).collect();
+        assert_eq!(window.open_len(), 4);
         assert_eq!(window.forgotten(), 6);
-        keys.into_iter().for_each(|key| window.close(key));
-        assert_eq!(window.newest_open().len(), 0);
-        assert_eq!(window.all().count(), 2);
+        let lost = opened[4].1.as_ref().map(|i| i.context.span_id);
+        assert_eq!(lost, Some(span(1)));
+        for (key, _) in opened {
+            window.close(key);
+        }
+        assert_eq!(window.open_len(), 0);
+        let sizes = [
+            window.all.len(),
+            window.spans.0.len(),
+            window.traces.0.len(),
+        ];
+        assert_eq!(sizes, [2; 3]);
     }
 }

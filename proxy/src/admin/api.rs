@@ -305,6 +305,7 @@ mod tests {
             evidence: Evidence::SoleCandidate,
             confidence: 0.5,
             candidates: 1,
+            disputed: false,
         });
         span.links[0] = Some(Link {
             relation: Relation::Candidate,

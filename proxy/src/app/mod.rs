@@ -37,14 +37,10 @@ use crate::{
     pipeline::{self, Ledger, Pipeline, Worker},
     pool::{self, Origin, Pool},
     request_id::RequestIds,
-    window::Window,
 };
 
 /// How sure a parent must be to be asserted.
 const THRESHOLD: f32 = 0.9;
-
-/// The most open exchanges that are remembered, and the most ended ones.
-const WINDOW: (usize, usize) = (4096, 256);
 
 /// Runs the sidecar until a signal ends it, with the app beside it where `command` has words.
 ///
@@ -312,7 +308,8 @@ impl Stacks {
             ..
         } = tracing;
         let request_id_headers: Arc<[_]> = request_id_headers.clone().into();
-        let window = Arc::new(Mutex::new(Window::new(WINDOW.0, WINDOW.1)));
+        let correlator = Correlator::new(THRESHOLD, ambient::now());
+        let correlator = Arc::new(Mutex::new(correlator));
         let layer = ServerLayer::new(Discard)
             .propagator(tracing.inbound.clone())
             .trust(tracing.trust.clone())
@@ -325,7 +322,7 @@ impl Stacks {
                 .then(|| RequestIds::new(tracing.trust.clone())),
             pipeline: pipeline.clone(),
             request_id_headers: request_id_headers.clone(),
-            window: window.clone(),
+            correlator: correlator.clone(),
             notes_carriers: owners.is_some(),
         };
         let layer = ClientLayer::new(pipeline.clone())
@@ -335,8 +332,7 @@ impl Stacks {
             layer,
             propagator: Arc::new(tracing.outbound.clone()),
             request_id_headers,
-            window,
-            correlator: Arc::new(Mutex::new(Correlator::new(THRESHOLD))),
+            correlator,
             pipeline: pipeline.clone(),
             owners: owners.cloned(),
             caller: None,

@@ -68,6 +68,29 @@ pub enum Doubt {
     Crowd,
 }
 
+impl Doubt {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [
+        Self::Nobody,
+        Self::Ambiguous,
+        Self::Join,
+        Self::Unproven,
+        Self::Crowd,
+    ];
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody",
+            Self::Ambiguous => "ambiguous",
+            Self::Join => "join",
+            Self::Unproven => "unproven",
+            Self::Crowd => "crowd",
+        }
+    }
+}
+
 /// What is thought of a call when it begins.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision<T> {
@@ -77,6 +100,8 @@ pub struct Decision<T> {
     pub likely: [Option<(T, f32)>; MAX_NAMED],
     /// How many requests were open.
     pub open: usize,
+    /// Whether several may have made it, so that it will be among what is [settled](Filter::settled).
+    pub is_contested: bool,
     /// Why the likeliest is not to be believed.
     pub doubt: Option<Doubt>,
 }
@@ -214,6 +239,7 @@ impl<T: Copy> Filter<T> {
             call: self.calls.insert(call),
             likely: [Some((name, 1.0)), None, None, None],
             open,
+            is_contested: false,
             doubt: None,
         }
     }
@@ -284,6 +310,7 @@ impl<T: Copy> Filter<T> {
             return decision;
         };
         decision.call = Some(key);
+        decision.is_contested = !is_alone;
         let Some(number) = self.calls.slot(key) else {
             return decision;
         };
@@ -707,6 +734,7 @@ impl<T: Copy> Decision<T> {
             call: None,
             likely: [None; MAX_NAMED],
             open,
+            is_contested: false,
             doubt: Some(Doubt::Nobody),
         }
     }
