@@ -12,7 +12,7 @@ use crate::upstreams::Upstreams;
 /// owner of a socket counts as evidence. That alone suffices for gunicorn, where a worker holds one
 /// connection. A worker of PHP accepts dozens while it serves one request (35 were seen with 64 at once),
 /// and only what it has read from a connection tells which of them that is.
-const HELD_TO_THE_GOAL: &[Caller] = &[];
+const HELD_TO_THE_GOAL: &[Caller] = &[Caller::Gunicorn, Caller::GunicornSession, Caller::Php];
 
 /// An app in one of its runtimes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
