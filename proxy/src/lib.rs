@@ -5,6 +5,7 @@
 
 pub mod correlate;
 pub mod headers;
+pub mod values;
 pub mod window;
 
 pub mod export;
