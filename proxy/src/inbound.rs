@@ -24,6 +24,8 @@ use throughline::{
 use tower::{Layer, Service};
 
 use crate::{
+    echoes::{Echoes, OpenValues},
+    glimpse::Glimpsed,
     headers,
     hold::Holding,
     listen::{Connection, Draining, Stack},
@@ -51,6 +53,8 @@ pub struct Tracing {
     pub request_ids: Option<RequestIds>,
     /// The open and recent exchanges, which outbound calls are held against.
     pub window: Arc<Mutex<Window>>,
+    /// The values that may come back in calls; `None` does not look at them.
+    pub values: Option<Arc<Echoes>>,
 }
 
 /// The stack in front of an app.
@@ -143,7 +147,7 @@ impl Future for InboundFuture {
 
 /// What comes back from the app: its answer, which keeps the exchange open, or ours if it fails.
 pub type ToAppBody = Either<
-    Holding<ResponseBody<Incoming>, Option<OpenExchange>>,
+    Holding<ResponseBody<Glimpsed<Incoming>>, Option<OpenExchange>>,
     http_body_util::Full<bytes::Bytes>,
 >;
 
@@ -168,9 +172,8 @@ impl Service<Request<Incoming>> for ToApp {
     }
 
     /// Steps 4 and 5 of the way of a request, second half: the exchange is opened, the app is asked.
-    fn call(&mut self, request: Request<Incoming>) -> ToAppFuture {
+    fn call(&mut self, mut request: Request<Incoming>) -> ToAppFuture {
         let app = self.app.clone();
-        let mut request = request.map(RequestBody::new);
         headers::strip_hop_by_hop(request.headers_mut());
         let ids = self.tracing.as_ref().and_then(|t| t.request_ids.as_ref());
         if let Some(ids) = ids {
@@ -186,15 +189,16 @@ impl Service<Request<Incoming>> for ToApp {
         let open = match (&self.tracing, context) {
             (Some(tracing), Some(context)) => {
                 let opened = recorder.as_ref().map_or_else(ambient::now, Recorder::start);
-                Some(OpenExchange::begin(
-                    tracing,
-                    context,
-                    opened,
-                    request.headers(),
-                ))
+                Some(OpenExchange::begin(tracing, context, opened, &request))
             }
             _ => None,
         };
+        let values = open.as_ref().and_then(|open| open.values.as_ref());
+        let request = match values {
+            Some(values) => values.watch(request),
+            None => request.map(Glimpsed::new),
+        };
+        let mut request = request.map(RequestBody::new);
         Box::pin(async move {
             let mut resends = Resends::default();
             let answer = loop {
@@ -230,26 +234,33 @@ impl Service<Request<Incoming>> for ToApp {
 pub struct OpenExchange {
     window: Arc<Mutex<Window>>,
     key: Key,
+    values: Option<OpenValues>,
 }
 
 impl OpenExchange {
-    fn begin(
+    fn begin<B>(
         tracing: &Tracing,
         context: TraceContext,
         opened: Instant,
-        headers: &HeaderMap,
+        request: &Request<B>,
     ) -> Self {
+        let id = request_id(request.headers(), &tracing.request_id_headers);
         let entry = Entry {
             context,
-            request_id: request_id(headers, &tracing.request_id_headers).map(Into::into),
+            request_id: id.map(Into::into),
             opened,
         };
+        let values = tracing.values.as_ref().map(|values| values.open(request));
         let window = tracing.window.clone();
         let key = window
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .open(entry);
-        Self { window, key }
+        Self {
+            window,
+            key,
+            values,
+        }
     }
 }
 

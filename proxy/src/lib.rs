@@ -13,6 +13,7 @@ pub mod export;
 pub mod pipeline;
 
 mod bell;
+pub mod echoes;
 pub mod glimpse;
 pub mod hold;
 pub mod inbound;

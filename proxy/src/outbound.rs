@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use throughline::{
     ClientLayer,
     body::TracedBody,
-    client::{Client, Resend},
+    client::{Cause, Client, Resend},
     propagation::{Propagator, signed::Signature},
     server::Hop,
 };
@@ -26,12 +26,15 @@ use tower::{Layer, Service};
 
 use crate::{
     correlate::{Call, CallKind, Correlator},
+    echoes::Echoes,
+    glimpse::Glimpsed,
     headers, inbound,
     listen::{Connection, Stack},
     pipeline::Pipeline,
     pool::{self, Error, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream},
     reply,
     retry::Resends,
+    values::Fingerprints,
     window::Window,
 };
 
@@ -57,6 +60,8 @@ pub struct Tracing {
     pub window: Arc<Mutex<Window>>,
     /// What tells which did.
     pub correlator: Arc<Mutex<Correlator>>,
+    /// The values that may come back in a call; `None` does not look at them.
+    pub values: Option<Arc<Echoes>>,
     /// Where decisions are counted.
     pub pipeline: Pipeline,
 }
@@ -125,7 +130,8 @@ impl Stack for Outbound {
     }
 }
 
-type UpstreamBody = ResponseBody<Incoming>;
+type CallBody = RequestBody<Glimpsed<Incoming>>;
+type UpstreamBody = ResponseBody<Glimpsed<Incoming>>;
 
 /// What comes back to the app: the upstream's answer, or ours if it fails.
 pub type OutboundBody =
@@ -154,17 +160,21 @@ impl Service<Request<Incoming>> for Outbound {
         let upstream = self.pool.upstream(&origin, Protocol::Auto);
         let tracing = self.tracing.clone();
         Box::pin(async move {
-            let body = RequestBody::new(body);
+            let mut body = Glimpsed::new(body);
             let answer = match tracing {
                 None => {
-                    let request = Request::from_parts(parts, body);
+                    let request = Request::from_parts(parts, RequestBody::new(body));
                     plain(&upstream, request)
                         .await
                         .map(|r| r.map(Either::Right))
                 }
                 Some(tracing) => {
-                    let request = Request::from_parts(parts, body);
-                    traced(&tracing, &upstream, request)
+                    // Here and not before: hyper reads what came with the head before it polls us.
+                    let echoes = tracing.values.as_ref();
+                    let values = echoes.map(|echoes| echoes.of_call(&parts, &mut body));
+                    let request = Request::from_parts(parts, RequestBody::new(body));
+                    let cause = tracing.correlate(&request, values.as_ref());
+                    traced(&tracing, &upstream, request, cause)
                         .await
                         .map(|r| r.map(Either::Left))
                 }
@@ -186,7 +196,7 @@ impl Service<Request<Incoming>> for Outbound {
 
 async fn plain(
     upstream: &Arc<Upstream>,
-    mut request: Request<RequestBody<Incoming>>,
+    mut request: Request<CallBody>,
 ) -> Result<Response<UpstreamBody>, Error> {
     let mut resends = Resends::default();
     loop {
@@ -200,9 +210,9 @@ async fn plain(
 async fn traced(
     tracing: &Tracing,
     upstream: &Arc<Upstream>,
-    mut request: Request<RequestBody<Incoming>>,
+    mut request: Request<CallBody>,
+    cause: Cause,
 ) -> Result<Response<TracedBody<UpstreamBody, Pipeline>>, Error> {
-    let cause = tracing.correlate(&request);
     let uri = request.uri().clone();
     request.extensions_mut().insert(cause.clone());
     let mut resends = Resends::default();
@@ -222,7 +232,8 @@ async fn traced(
 }
 
 impl Tracing {
-    fn correlate<B>(&self, request: &Request<B>) -> throughline::client::Cause {
+    /// Finds the cause of a call. Its values are not weighed yet.
+    fn correlate<B>(&self, request: &Request<B>, _values: Option<&Fingerprints>) -> Cause {
         let signature = Signature::of(request.uri(), request.headers());
         let context = self.propagator.extract_signed(request.headers(), signature);
         let call = Call {
@@ -255,7 +266,7 @@ impl Tracing {
 #[derive(Clone, Debug)]
 struct ToUpstream(Arc<Upstream>);
 
-impl Service<Request<RequestBody<Incoming>>> for ToUpstream {
+impl Service<Request<CallBody>> for ToUpstream {
     type Response = Response<UpstreamBody>;
     type Error = Error;
     type Future = BoxFuture<Result<Response<UpstreamBody>, Error>>;
@@ -264,7 +275,7 @@ impl Service<Request<RequestBody<Incoming>>> for ToUpstream {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<RequestBody<Incoming>>) -> Self::Future {
+    fn call(&mut self, mut request: Request<CallBody>) -> Self::Future {
         let upstream = self.0.clone();
         let hop = request.extensions_mut().remove::<Hop>();
         Box::pin(async move {

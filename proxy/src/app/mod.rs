@@ -29,6 +29,7 @@ use crate::{
     child,
     config::{Config, Tracing},
     correlate::Correlator,
+    echoes::Echoes,
     export::Resource,
     inbound::{self, Inbound},
     listen::{Connections, Listener, Stack},
@@ -36,6 +37,7 @@ use crate::{
     pipeline::{self, Ledger, Pipeline, Worker},
     pool::{self, Origin, Pool},
     request_id::RequestIds,
+    values::Secret,
     window::Window,
 };
 
@@ -310,6 +312,8 @@ impl Stacks {
         } = tracing;
         let request_id_headers: Arc<[_]> = request_id_headers.clone().into();
         let window = Arc::new(Mutex::new(Window::new(WINDOW.0, WINDOW.1)));
+        let secret = Secret::new([ambient::random(), ambient::random()]);
+        let values = Echoes::new(&tracing.values, secret, WINDOW.0);
         let layer = ServerLayer::new(Discard)
             .propagator(tracing.inbound.clone())
             .trust(tracing.trust.clone())
@@ -323,6 +327,7 @@ impl Stacks {
             pipeline: pipeline.clone(),
             request_id_headers: request_id_headers.clone(),
             window: window.clone(),
+            values: values.clone(),
         };
         let layer = ClientLayer::new(pipeline.clone())
             .propagator(tracing.outbound.clone())
@@ -333,6 +338,7 @@ impl Stacks {
             request_id_headers,
             window,
             correlator: Arc::new(Mutex::new(Correlator::new(THRESHOLD))),
+            values,
             pipeline: pipeline.clone(),
         };
         Self {
