@@ -1,10 +1,11 @@
-//! The W3C path allocates nothing; what everything else allocates, beside the propagators of
-//! OpenTelemetry.
+//! The W3C path allocates nothing, and neither does looking for values that come back; what everything
+//! else allocates, beside the propagators of OpenTelemetry.
 //!
 //! `cargo test -p throughline-benches --test allocations -- --nocapture` prints the table.
 
 use allocation_counter::measure;
 use throughline_benches::propagation::{Subject, subjects};
+use throughline_proxy::values::{Config, Reader, Secret, Values, Weights};
 
 const ROUNDS: u64 = 10_000;
 
@@ -45,6 +46,34 @@ fn reading_and_writing_w3c_trace_context_allocates_nothing() {
         }
     }
     assert_eq!(seen, 2, "with a tracestate and without");
+}
+
+#[test]
+fn looking_for_values_that_come_back_allocates_nothing() {
+    let reader = Reader::new(&Config::default(), Secret::new([1, 2])).expect("it is on");
+    let mut headers = http::HeaderMap::new();
+    for (name, value) in [
+        ("authorization", "Bearer eyJhbGciOi.eyJzdWIi.c2lnbmF0dXJl"),
+        ("cookie", "sid=s%3A77abcdef; theme=dark"),
+    ] {
+        headers.insert(name, http::HeaderValue::from_static(value));
+    }
+    let uri = http::Uri::from_static("http://shop/users/a%20b/orders?from=2026+01&page=12");
+    let mut values = Values::new(8);
+    let open = values.begin(reader.head(&uri, &headers)).expect("room");
+    let mut weights = Weights::new();
+    let mut rounds = |count: u64| {
+        measure(|| {
+            for _ in 0..count {
+                let call = reader.head(&uri, &headers);
+                values.learn(7, &call, &call, 1.0);
+                values.weigh(7, &call, &mut weights);
+            }
+        })
+    };
+    rounds(1);
+    assert_eq!(rounds(ROUNDS).count_total, 0);
+    assert_eq!(weights.sharing().next().map(|(of, _)| of), Some(open));
 }
 
 #[test]

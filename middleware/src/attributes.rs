@@ -450,6 +450,7 @@ mod tests {
             evidence: Evidence::SoleCandidate,
             confidence: 0.9,
             candidates: 1,
+            disputed: false,
         });
         check(
             &span,

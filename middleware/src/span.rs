@@ -31,8 +31,10 @@ pub enum Kind {
 pub enum Evidence {
     /// The call carries a trace context.
     Propagated,
-    /// A unique value of the request came back in the call.
+    /// An id that was given to the request came back in the call.
     RequestId,
+    /// Another value of the request, which no other has, came back in the call.
+    Value,
     /// The call's socket belongs to the process that serves the request.
     Process,
     /// No other request was open that could have caused the call.
@@ -45,9 +47,10 @@ pub enum Evidence {
 
 impl Evidence {
     /// Every kind of evidence.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Propagated,
         Self::RequestId,
+        Self::Value,
         Self::Process,
         Self::SoleCandidate,
         Self::Timing,
@@ -60,6 +63,7 @@ impl Evidence {
         match self {
             Self::Propagated => "propagated",
             Self::RequestId => "request_id",
+            Self::Value => "value",
             Self::Process => "process",
             Self::SoleCandidate => "sole_candidate",
             Self::Timing => "timing",

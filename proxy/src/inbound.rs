@@ -25,6 +25,8 @@ use tower::{Layer, Service};
 
 use crate::{
     correlate::{Correlator, Kind, Request as Opened},
+    echoes::{Echoes, OpenValues},
+    glimpse::Glimpsed,
     headers,
     hold::Holding,
     listen::{Connection, Draining, Stack},
@@ -55,6 +57,8 @@ pub struct Tracing {
     pub correlator: Arc<Mutex<Correlator>>,
     /// Whether it is noted which connection carries a request, for [`crate::owners`].
     pub notes_carriers: bool,
+    /// The values that may come back in calls; `None` does not look at them.
+    pub values: Option<Arc<Echoes>>,
 }
 
 /// The stack in front of an app.
@@ -147,7 +151,7 @@ impl Future for InboundFuture {
 
 /// What comes back from the app: its answer, which keeps the exchange open, or ours if it fails.
 pub type ToAppBody = Either<
-    Holding<ResponseBody<Incoming>, Option<OpenExchange>>,
+    Holding<ResponseBody<Glimpsed<Incoming>>, Option<OpenExchange>>,
     http_body_util::Full<bytes::Bytes>,
 >;
 
@@ -172,9 +176,8 @@ impl Service<Request<Incoming>> for ToApp {
     }
 
     /// Steps 4 and 5 of the way of a request, second half: the exchange is opened, the app is asked.
-    fn call(&mut self, request: Request<Incoming>) -> ToAppFuture {
+    fn call(&mut self, mut request: Request<Incoming>) -> ToAppFuture {
         let app = self.app.clone();
-        let mut request = request.map(RequestBody::new);
         headers::strip_hop_by_hop(request.headers_mut());
         let ids = self.tracing.as_ref().and_then(|t| t.request_ids.as_ref());
         if let Some(ids) = ids {
@@ -194,6 +197,12 @@ impl Service<Request<Incoming>> for ToApp {
             }
             _ => None,
         };
+        let values = open.as_ref().and_then(|open| open.values.as_ref());
+        let request = match values {
+            Some(values) => values.watch(request),
+            None => request.map(Glimpsed::new),
+        };
+        let mut request = request.map(RequestBody::new);
         Box::pin(async move {
             let mut resends = Resends::default();
             let carried = open.as_ref().and_then(OpenExchange::carried);
@@ -235,6 +244,7 @@ pub struct OpenExchange {
     key: Key,
     /// What carries it to the app.
     carried: Option<Arc<Carried>>,
+    values: Option<OpenValues>,
 }
 
 impl OpenExchange {
@@ -246,11 +256,13 @@ impl OpenExchange {
     ) -> Self {
         let carried: Option<Arc<Carried>> = tracing.notes_carriers.then(Arc::default);
         let headers = request.headers();
+        let values = tracing.values.as_ref().map(|values| values.open(request));
         let opening = Opened {
             context,
             request_id: request_id(headers, &tracing.request_id_headers).map(Into::into),
             kind: Kind::of(request.method().as_str(), "", request.uri().path()),
             carried: carried.clone(),
+            values: values.as_ref().and_then(OpenValues::request),
         };
         let correlator = tracing.correlator.clone();
         let key = correlator
@@ -261,6 +273,7 @@ impl OpenExchange {
             correlator,
             key,
             carried,
+            values,
         }
     }
 

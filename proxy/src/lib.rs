@@ -7,6 +7,7 @@ pub mod correlate;
 pub mod headers;
 pub mod processes;
 pub mod timing;
+pub mod values;
 pub mod window;
 
 pub mod export;
@@ -15,6 +16,8 @@ pub mod owners;
 pub mod pipeline;
 
 mod bell;
+pub mod echoes;
+pub mod glimpse;
 pub mod hold;
 pub mod inbound;
 pub mod listen;

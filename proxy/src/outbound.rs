@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use throughline::{
     ClientLayer, ambient,
     body::TracedBody,
-    client::{Client, Resend},
+    client::{Cause, Client, Resend},
     propagation::{Propagator, signed::Signature},
     server::Hop,
 };
@@ -26,6 +26,8 @@ use tower::{Layer, Service};
 
 use crate::{
     correlate::{self, Answer, Call, Correlator, Kind},
+    echoes::Echoes,
+    glimpse::Glimpsed,
     headers,
     hold::Holding,
     inbound,
@@ -37,6 +39,7 @@ use crate::{
     reply,
     retry::Resends,
     timing::CallKey,
+    values::{Fingerprints, Weights},
     window::Key,
 };
 
@@ -60,6 +63,8 @@ pub struct Tracing {
     pub request_id_headers: Arc<[HeaderName]>,
     /// Knows the exchanges that may have caused a call, and tells which did.
     pub correlator: Arc<Mutex<Correlator>>,
+    /// The values that may come back in a call; `None` does not look at them.
+    pub values: Option<Arc<Echoes>>,
     /// Where decisions are counted.
     pub pipeline: Pipeline,
     /// What tells the app's processes apart; `None` where that is not wanted.
@@ -139,13 +144,14 @@ impl Stack for Outbound {
     }
 }
 
-type UpstreamBody = ResponseBody<Incoming>;
+type CallBody = RequestBody<Glimpsed<Incoming>>;
+type UpstreamBody = ResponseBody<Glimpsed<Incoming>>;
 
 /// An answer that holds the call open, for the correlator, until it ends.
-type CallBody = Holding<TracedBody<UpstreamBody, Pipeline>, Option<OpenCall>>;
+type AnswerBody = Holding<TracedBody<UpstreamBody, Pipeline>, Option<OpenCall>>;
 
 /// What comes back to the app: the upstream's answer, or ours if it fails.
-pub type OutboundBody = Either<Either<CallBody, UpstreamBody>, Full<Bytes>>;
+pub type OutboundBody = Either<Either<AnswerBody, UpstreamBody>, Full<Bytes>>;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -170,17 +176,21 @@ impl Service<Request<Incoming>> for Outbound {
         let upstream = self.pool.upstream(&origin, Protocol::Auto);
         let tracing = self.tracing.clone();
         Box::pin(async move {
-            let body = RequestBody::new(body);
+            let mut body = Glimpsed::new(body);
             let answer = match tracing {
                 None => {
-                    let request = Request::from_parts(parts, body);
+                    let request = Request::from_parts(parts, RequestBody::new(body));
                     plain(&upstream, request)
                         .await
                         .map(|r| r.map(Either::Right))
                 }
                 Some(tracing) => {
-                    let request = Request::from_parts(parts, body);
-                    traced(&tracing, &upstream, request)
+                    // Here and not before: hyper reads what came with the head before it polls us.
+                    let echoes = tracing.values.as_ref();
+                    let values = echoes.map(|echoes| echoes.of_call(&parts, &mut body));
+                    let request = Request::from_parts(parts, RequestBody::new(body));
+                    let cause = tracing.correlate(&request, values.as_ref());
+                    traced(&tracing, &upstream, request, cause)
                         .await
                         .map(|r| r.map(Either::Left))
                 }
@@ -202,7 +212,7 @@ impl Service<Request<Incoming>> for Outbound {
 
 async fn plain(
     upstream: &Arc<Upstream>,
-    mut request: Request<RequestBody<Incoming>>,
+    mut request: Request<CallBody>,
 ) -> Result<Response<UpstreamBody>, Error> {
     let mut resends = Resends::default();
     loop {
@@ -216,9 +226,9 @@ async fn plain(
 async fn traced(
     tracing: &Tracing,
     upstream: &Arc<Upstream>,
-    mut request: Request<RequestBody<Incoming>>,
-) -> Result<Response<CallBody>, Error> {
-    let (cause, call) = tracing.correlate(&request);
+    mut request: Request<CallBody>,
+    (cause, call): (Cause, Option<OpenCall>),
+) -> Result<Response<AnswerBody>, Error> {
     let uri = request.uri().clone();
     request.extensions_mut().insert(cause.clone());
     let mut resends = Resends::default();
@@ -239,7 +249,11 @@ async fn traced(
 
 impl Tracing {
     /// What caused a call; and the call, which is open until that is dropped.
-    fn correlate<B>(&self, request: &Request<B>) -> (throughline::client::Cause, Option<OpenCall>) {
+    fn correlate<B>(
+        &self,
+        request: &Request<B>,
+        values: Option<&Fingerprints>,
+    ) -> (Cause, Option<OpenCall>) {
         let signature = Signature::of(request.uri(), request.headers());
         let context = self.propagator.extract_signed(request.headers(), signature);
         let request_id = inbound::request_id(request.headers(), &self.request_id_headers);
@@ -252,14 +266,30 @@ impl Tracing {
             Some(_) => None,
         };
         let process = process.as_ref();
+        let kind = Kind::of(method, host, path);
+        let values = self.values.as_deref().zip(values.filter(|v| !v.is_empty()));
+        let weights = values.map(|(echoes, call)| {
+            let mut weights = Weights::new();
+            echoes.values().weigh(kind.as_u64(), call, &mut weights);
+            weights
+        });
         let call = Call {
             context: &context,
             request_id,
-            kind: Kind::of(method, host, path),
+            kind,
             process: process.map(|(verdict, open)| (verdict, open.as_slice())),
+            values: weights.as_ref(),
         };
         let label = || correlate::label(method, host, path);
-        let Answer { cause, call } = self.correlator().decide(ambient::now(), call, label);
+        let Answer {
+            cause,
+            call,
+            taught_by,
+        } = self.correlator().decide(ambient::now(), call, label);
+        if let (Some(owner), Some((echoes, call))) = (taught_by, values) {
+            let certainty = cause.parentage.confidence;
+            echoes.values().teach(kind.as_u64(), call, owner, certainty);
+        }
         let counters = self.pipeline.counters();
         counters.correlated(cause.parentage.evidence);
         counters.contexts_rejected(&context.rejected);
@@ -273,7 +303,8 @@ impl Tracing {
     /// What the process that calls tells, and the exchanges that this is about.
     fn process(&self) -> Option<(Verdict, Vec<Key>)> {
         let (owners, caller) = (self.owners.as_ref()?, self.caller.as_ref()?);
-        if !owners.wants() {
+        // One alone is the cause, whoever serves it.
+        if self.correlator().open_len() < 2 || !owners.wants() {
             return None;
         }
         let (keys, carried): (Vec<Key>, Vec<Arc<Carried>>) = self.correlator().carried().unzip();
@@ -308,7 +339,7 @@ impl Drop for OpenCall {
 #[derive(Clone, Debug)]
 struct ToUpstream(Arc<Upstream>);
 
-impl Service<Request<RequestBody<Incoming>>> for ToUpstream {
+impl Service<Request<CallBody>> for ToUpstream {
     type Response = Response<UpstreamBody>;
     type Error = Error;
     type Future = BoxFuture<Result<Response<UpstreamBody>, Error>>;
@@ -317,7 +348,7 @@ impl Service<Request<RequestBody<Incoming>>> for ToUpstream {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<RequestBody<Incoming>>) -> Self::Future {
+    fn call(&mut self, mut request: Request<CallBody>) -> Self::Future {
         let upstream = self.0.clone();
         let hop = request.extensions_mut().remove::<Hop>();
         Box::pin(async move {

@@ -18,7 +18,7 @@ use throughline::{
     id::{SpanId, TraceId},
 };
 
-use crate::{processes::Carried, timing::RequestKey};
+use crate::{processes::Carried, timing::RequestKey, values};
 
 /// An inbound exchange, as far as it matters to calls that it may cause.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Inbound {
     pub request_id: Option<Box<str>>,
     /// The connection that carries it to the app, where that is of interest.
     pub carried: Option<Arc<Carried>>,
+    /// What it is called where values are compared.
+    pub values: Option<values::Request>,
     /// What it is called where time is looked at.
     pub timing: Option<RequestKey>,
 }
@@ -215,6 +217,7 @@ mod tests {
             ),
             request_id: request_id.map(Into::into),
             carried: None,
+            values: None,
             timing: None,
         }
     }

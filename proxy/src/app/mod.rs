@@ -28,7 +28,8 @@ use crate::{
     admin::{Admin, Readiness},
     child,
     config::{Config, Tracing},
-    correlate::Correlator,
+    correlate::{self, Correlator},
+    echoes::Echoes,
     export::Resource,
     inbound::{self, Inbound},
     listen::{Connections, Listener, Stack},
@@ -37,6 +38,7 @@ use crate::{
     pipeline::{self, Ledger, Pipeline, Worker},
     pool::{self, Origin, Pool},
     request_id::RequestIds,
+    values::Secret,
 };
 
 /// How sure a parent must be to be asserted.
@@ -310,6 +312,8 @@ impl Stacks {
         let request_id_headers: Arc<[_]> = request_id_headers.clone().into();
         let correlator = Correlator::new(THRESHOLD, ambient::now());
         let correlator = Arc::new(Mutex::new(correlator));
+        let secret = Secret::new([ambient::random(), ambient::random()]);
+        let values = Echoes::new(&tracing.values, secret, correlate::MAX_OPEN);
         let layer = ServerLayer::new(Discard)
             .propagator(tracing.inbound.clone())
             .trust(tracing.trust.clone())
@@ -324,6 +328,7 @@ impl Stacks {
             request_id_headers: request_id_headers.clone(),
             correlator: correlator.clone(),
             notes_carriers: owners.is_some(),
+            values: values.clone(),
         };
         let layer = ClientLayer::new(pipeline.clone())
             .propagator(tracing.outbound.clone())
@@ -333,6 +338,7 @@ impl Stacks {
             propagator: Arc::new(tracing.outbound.clone()),
             request_id_headers,
             correlator,
+            values,
             pipeline: pipeline.clone(),
             owners: owners.cloned(),
             caller: None,

@@ -31,7 +31,7 @@ pub use self::{
     origin::{Origin, Source, Warning},
     resolve::resolve,
 };
-use crate::{export, listen, outbound::Route, pipeline, pool};
+use crate::{export, listen, outbound::Route, pipeline, pool, values};
 
 /// Everything that the sidecar is told, checked and complete.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +85,8 @@ pub struct Tracing {
     pub sampler: Sampler,
     /// Headers whose value comes back in the calls that a request causes.
     pub request_id_headers: Vec<HeaderName>,
+    /// Which values may come back in the calls that a request causes.
+    pub values: values::Config,
     /// What is said about the service on every span, besides its name.
     pub resource: Vec<(String, String)>,
     /// Where spans go; `None` keeps them in memory alone.

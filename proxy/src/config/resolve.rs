@@ -10,7 +10,7 @@ use super::{
     together,
     value::{Exporter, List, OrPropagators},
 };
-use crate::{export::otlp, listen, pipeline, pool};
+use crate::{export::otlp, listen, pipeline, pool, values};
 use throughline::propagation::{Format, Propagator};
 
 /// More threads than this are not worth their memory beside an app, unless somebody asks for them.
@@ -185,6 +185,11 @@ fn tracing(
         process_evidence: settings.process_evidence.0,
         sampler: settings.sampler.sampler,
         request_id_headers: settings.request_id_headers.0.clone(),
+        values: values::Config {
+            from: settings.value_evidence.0.clone(),
+            headers: settings.value_headers.0.clone(),
+            max_body: settings.value_body_bytes.size(),
+        },
         resource,
         otlp: exports.then(|| otlp::Config {
             endpoint: endpoint.url(protocol),
@@ -297,6 +302,7 @@ mod tests {
         let tracing = config.tracing.unwrap();
         assert_eq!(tracing.inbound, Propagator::default());
         assert_eq!(tracing.outbound, Propagator::default());
+        assert_eq!(tracing.values, values::Config::default());
         assert_eq!(tracing.otlp, None, "nobody asked for a collector");
         assert!(tracing.process_evidence);
         assert_eq!(tracing.pipeline.max_queue_size, 2048);
@@ -382,6 +388,11 @@ mod tests {
                 ),
                 "t.yaml:3:3: propagators is \"xray,b4\": no header format is called \"b4\"; known \
                  are tracecontext, baggage, xray, b3, b3multi, jaeger, datadog",
+            ),
+            (
+                sources(&[], &[("THROUGHLINE_VALUE_EVIDENCE", "path,boddy")], ""),
+                "THROUGHLINE_VALUE_EVIDENCE is \"path,boddy\": no part of a request is called \
+                 \"boddy\"; known are path, query, headers, body",
             ),
             (
                 sources(&[("otlp_headers", "secret")], &[], ""),

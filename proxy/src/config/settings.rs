@@ -21,6 +21,7 @@ use super::{
 use crate::{
     export::otlp::{Compression, Protocol as OtlpProtocol},
     pool,
+    values::Source as ValueSource,
 };
 
 /// What is known of a setting besides its type.
@@ -185,7 +186,7 @@ settings! {
         max_connections: Count<1, 65535> { "COUNT", default "512", example "512" }
 
         /// The most bytes that the headers of a request may have.
-        max_header_bytes: Bytes { "SIZE", default "64KiB", example "64KiB" }
+        max_header_bytes: Bytes<8192, 16_777_216> { "SIZE", default "64KiB", example "64KiB" }
 
         /// The most requests that one HTTP/2 connection may have open.
         max_streams: Count<1, 65535> { "COUNT", default "256", example "256" }
@@ -260,6 +261,21 @@ settings! {
         /// `none` for none.
         request_id_headers: List<HeaderName> { "HEADERS", default "x-request-id",
             example "[x-request-id]" }
+
+        /// Where values are looked for that come back in the calls that a request causes: `path`,
+        /// `query`, `headers`, and `body` for small JSON bodies; `none` for nowhere. Only keyed hashes
+        /// of them are kept, in memory.
+        value_evidence: List<ValueSource> { "PARTS", default "path,query,headers",
+            example "[path, query, headers, body]" }
+
+        /// The headers among them, the most telling first; a cookie counts by itself.
+        value_headers: List<HeaderName> { "HEADERS",
+            default "x-request-id,x-correlation-id,idempotency-key,authorization,x-api-key,x-session-id,x-user-id,x-tenant-id,cookie",
+            example "[idempotency-key, authorization, x-user-id, cookie]" }
+
+        /// The longest JSON body that is looked at where `value_evidence` names `body`. Of a call only
+        /// what comes with its head is: nothing waits for a body.
+        value_body_bytes: Bytes<1, 65536> { "SIZE", default "4KiB", example "4KiB" }
 
         /// How many finished spans are kept in memory for the admin port; 0 for none.
         memory_spans: Count<0, 1_000_000> { "COUNT", default "2000", example "10000" }

@@ -15,7 +15,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::{num::NonZeroU64, time::Instant};
+use std::{collections::HashMap, num::NonZeroU64, sync::Arc, time::Instant};
 
 use throughline::{
     client::Cause,
@@ -36,11 +36,14 @@ pub use self::{
 use crate::{
     processes::{Carried, Verdict},
     timing::{CallKey, Decision, Filter, Owner, RequestKey},
+    values::{self, Weights},
     window::{Inbound, Key, Window},
 };
 
-/// The most open exchanges that are remembered, and the most ended ones.
-const MAX_OPEN: usize = 4096;
+/// The most open exchanges that are remembered.
+pub const MAX_OPEN: usize = 4096;
+
+/// The most ended exchanges that are remembered.
 const MAX_RECENT: usize = 256;
 
 /// A link is made only to a candidate that is at least this likely.
@@ -56,7 +59,9 @@ pub struct Request {
     /// What kind of request it is.
     pub kind: Kind,
     /// The connection that carries it to the app, where that is of interest.
-    pub carried: Option<std::sync::Arc<Carried>>,
+    pub carried: Option<Arc<Carried>>,
+    /// What it is called where values are compared, if they are.
+    pub values: Option<values::Request>,
 }
 
 /// An outbound call, as far as it tells what caused it.
@@ -70,6 +75,8 @@ pub struct Call<'c> {
     pub kind: Kind,
     /// What the process that makes it tells, and the exchanges that the verdict is about.
     pub process: Option<(&'c Verdict, &'c [Key])>,
+    /// What its values say of the requests that share some with it.
+    pub values: Option<&'c Weights>,
 }
 
 /// A cause, and what the call is called until it is [answered](Correlator::answered).
@@ -79,6 +86,9 @@ pub struct Answer {
     pub cause: Cause,
     /// The call, if its end is of interest.
     pub call: Option<CallKey>,
+    /// The request that is known to have caused it by something else than time and values: what the
+    /// call has in common with it may be learnt.
+    pub taught_by: Option<values::Request>,
 }
 
 /// What became known of a call after it began.
@@ -105,6 +115,8 @@ pub struct Correlator {
     threshold: f32,
     window: Window,
     timing: Filter<Candidate>,
+    /// The requests that values are known of.
+    valued: HashMap<values::Request, RequestKey>,
     report: Report,
     began: Instant,
 }
@@ -117,6 +129,7 @@ impl Correlator {
             threshold,
             window: Window::new(MAX_OPEN, MAX_RECENT),
             timing: Filter::new(threshold),
+            valued: HashMap::new(),
             report: Report::default(),
             began: now,
         }
@@ -137,10 +150,14 @@ impl Correlator {
             context: request.context,
             request_id: request.request_id,
             carried: request.carried,
+            values: request.values,
             timing,
         });
+        if let (Some(values), Some(timing)) = (request.values, timing) {
+            self.valued.insert(values, timing);
+        }
         if let Some(forgotten) = forgotten {
-            self.end(now, forgotten.timing);
+            self.end(now, forgotten.timing, forgotten.values);
         }
         key
     }
@@ -148,12 +165,16 @@ impl Correlator {
     /// An exchange ends: the app has said all that it had to say.
     pub fn close(&mut self, now: Instant, key: Key) {
         let now = self.nanos(now);
-        if let Some(timing) = self.window.close(key).map(|inbound| inbound.timing) {
-            self.end(now, timing);
+        let closed = self.window.close(key);
+        if let Some((timing, values)) = closed.map(|inbound| (inbound.timing, inbound.values)) {
+            self.end(now, timing, values);
         }
     }
 
-    fn end(&mut self, now: u64, timing: Option<RequestKey>) {
+    fn end(&mut self, now: u64, timing: Option<RequestKey>, values: Option<values::Request>) {
+        if let Some(values) = values {
+            self.valued.remove(&values);
+        }
         match timing {
             Some(key) => self.timing.end(now, key),
             None => self.timing.end_unknown(),
@@ -161,7 +182,7 @@ impl Correlator {
     }
 
     /// The open exchanges, the oldest first, with what carries them to the app.
-    pub fn carried(&self) -> impl Iterator<Item = (Key, std::sync::Arc<Carried>)> {
+    pub fn carried(&self) -> impl Iterator<Item = (Key, Arc<Carried>)> {
         let open = self.window.oldest_open();
         open.filter_map(|(key, inbound)| Some((key, inbound.carried.clone()?)))
     }
@@ -179,11 +200,20 @@ impl Correlator {
         let winner = believed(&self.window, call.context);
         let names_parent = winner.is_some_and(|remote| remote.parent.is_some());
         let candidates = count(self.window.open_len());
-        let (mut cause, call_key, decided) = match winner {
+        let Found {
+            mut cause,
+            call: call_key,
+            key,
+            decided,
+        } = match winner {
             Some(remote) => {
                 let (cause, key) = propagated(&self.window, remote, call.context, candidates);
-                let call_key = self.known(now, call.kind, key);
-                (cause, call_key, Decided::exactly(Evidence::Propagated))
+                Found {
+                    call: self.known(now, call.kind, key),
+                    cause,
+                    key,
+                    decided: Decided::exactly(Evidence::Propagated),
+                }
             }
             None => self.inferred(now, call, candidates),
         };
@@ -200,19 +230,20 @@ impl Correlator {
             }
         }
         self.report.note(call.kind, decided, label);
+        let is_independent = !matches!(
+            decided.evidence,
+            Evidence::Value | Evidence::Timing | Evidence::Open
+        );
+        let owner = key.filter(|_| is_independent);
         Answer {
             cause,
             call: call_key,
+            taught_by: owner.and_then(|key| self.window.get(key)?.values),
         }
     }
 
     /// The cause of a call that carries no context.
-    fn inferred(
-        &mut self,
-        now: u64,
-        call: Call<'_>,
-        candidates: u16,
-    ) -> (Cause, Option<CallKey>, Decided) {
+    fn inferred(&mut self, now: u64, call: Call<'_>, candidates: u16) -> Found {
         let named = call
             .request_id
             .and_then(|id| self.window.by_request_id(id))
@@ -227,16 +258,34 @@ impl Correlator {
             && let Some(context) = self.window.get(key).map(|inbound| inbound.context.clone())
         {
             let cause = asserted(context, evidence, confidence, candidates);
-            let call_key = self.known(now, call.kind, Some(key));
-            return (cause, call_key, Decided::exactly(evidence));
+            return Found {
+                cause,
+                call: self.known(now, call.kind, Some(key)),
+                key: Some(key),
+                decided: Decided::exactly(evidence),
+            };
         }
         let among = self.among(call);
-        let decision = self
-            .timing
-            .call(now, call.kind.as_u64(), Owner::Unknown, |request| {
-                among.as_ref().map_or(1.0, |among| among.weight(request))
-            });
-        self.by_time(decision, candidates)
+        let shared = self.shared(call);
+        let weigh = |request| {
+            let by_process = among.as_ref().map_or(1.0, |among| among.weight(request));
+            let by_values = shared.as_ref().map_or(1.0, |shared| shared.weight(request));
+            by_process * by_values
+        };
+        let kind = call.kind.as_u64();
+        let decision = self.timing.call(now, kind, Owner::Unknown, weigh);
+        let proven = call.values.and_then(Weights::evidence);
+        self.by_time(decision, candidates, proven)
+    }
+
+    /// What values tell of the requests that share some with the call, and of all others.
+    fn shared(&self, call: Call<'_>) -> Option<Shared> {
+        let weights = call.values?;
+        let known = |(request, weight)| Some((*self.valued.get(&request)?, weight));
+        Some(Shared {
+            requests: weights.sharing().filter_map(known).collect(),
+            others: weights.others(),
+        })
     }
 
     /// What processes tell where they leave several exchanges, or rather speak against all.
@@ -263,28 +312,39 @@ impl Correlator {
         }
     }
 
+    /// The cause by time and all that was weighed with it. `proven` is the one request with a rare value
+    /// that the app is known to copy.
     fn by_time(
         &mut self,
         decision: Decision<Candidate>,
         candidates: u16,
-    ) -> (Cause, Option<CallKey>, Decided) {
+        proven: Option<values::Request>,
+    ) -> Found {
         let likeliest = decision.likely[0];
-        let evidence = if candidates == 1 {
-            Evidence::SoleCandidate
-        } else {
-            Evidence::Timing
-        };
-        let believed = likeliest.filter(|_| decision.doubt.is_none());
-        let context = believed.and_then(|(candidate, confidence)| {
+        let found = likeliest.and_then(|(candidate, confidence)| {
             let inbound = self.window.get(candidate.key)?;
-            Some((inbound.context.clone(), confidence))
+            let has_value = proven.is_some() && inbound.values == proven;
+            let evidence = if candidates == 1 {
+                Evidence::SoleCandidate
+            } else if has_value {
+                Evidence::Value
+            } else {
+                Evidence::Timing
+            };
+            // What speaks against time does not speak against a value.
+            let is_believed = decision.doubt.is_none() || has_value && confidence >= self.threshold;
+            let context = is_believed.then(|| inbound.context.clone())?;
+            Some((candidate.key, context, evidence, confidence))
         });
-        let mut cause = match context {
-            Some((context, confidence)) => asserted(context, evidence, confidence, candidates),
+        let (mut cause, key) = match found {
+            Some((key, context, evidence, confidence)) => {
+                let cause = asserted(context, evidence, confidence, candidates);
+                (cause, Some(key))
+            }
             None => {
                 let mut open = cause(Evidence::Open, 0.0, candidates);
                 open.links = links(&decision.likely);
-                open
+                (open, None)
             }
         };
         if decision.is_contested {
@@ -293,9 +353,14 @@ impl Correlator {
         let decided = Decided {
             evidence: cause.parentage.evidence,
             likeliest: likeliest.map(|(_, probability)| probability),
-            doubt: decision.doubt,
+            doubt: decision.doubt.filter(|_| key.is_none()),
         };
-        (cause, decision.call, decided)
+        Found {
+            cause,
+            call: decision.call,
+            key,
+            decided,
+        }
     }
 
     /// A call whose cause is known: it teaches what requests of its route do.
@@ -356,6 +421,30 @@ impl Decided {
             likeliest: None,
             doubt: None,
         }
+    }
+}
+
+/// What was found out about a call.
+#[derive(Debug)]
+struct Found {
+    cause: Cause,
+    call: Option<CallKey>,
+    /// The exchange that caused it.
+    key: Option<Key>,
+    decided: Decided,
+}
+
+/// What values tell.
+#[derive(Debug)]
+struct Shared {
+    requests: Vec<(RequestKey, f32)>,
+    others: f32,
+}
+
+impl Shared {
+    fn weight(&self, request: RequestKey) -> f32 {
+        let found = self.requests.iter().find(|(known, _)| *known == request);
+        found.map_or(self.others, |(_, weight)| *weight)
     }
 }
 

@@ -46,6 +46,7 @@ impl Bench {
             request_id: Some(format!("request-{n}").into()),
             kind: Kind::of("GET", "", "/orders"),
             carried: None,
+            values: None,
         };
         self.correlator.open(self.now, request)
     }
@@ -66,6 +67,7 @@ impl Bench {
             request_id: map.get("x-request-id").map(|id| id.to_str().unwrap()),
             kind: Kind::of("GET", "stock", "/items/7"),
             process,
+            values: None,
         };
         let label = || label("GET", "stock", "/items/7");
         self.correlator.decide(self.now, call, label)
@@ -267,7 +269,7 @@ fn what_is_learnt_while_requests_come_one_by_one_tells_two_apart() {
     );
     let row = &bench.correlator.report()[0];
     assert_eq!((&*row.route, row.calls), ("GET stock/items/{}", 200));
-    assert_eq!(row.evidence, [0, 0, 0, 199, 1, 0]);
+    assert_eq!(row.evidence, [0, 0, 0, 0, 199, 1, 0]);
     assert_eq!(row.confidence[BINS - 1], 200);
 }
 

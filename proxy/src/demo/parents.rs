@@ -59,7 +59,8 @@ impl Parents {
 fn shown(evidence: Evidence) -> (&'static str, Ink, &'static str) {
     match evidence {
         Evidence::Propagated => ("=", Ink::Good, "told by the sidecar of the caller"),
-        Evidence::RequestId => ("~", Ink::Work, "inferred: a value of the request came back"),
+        Evidence::RequestId => ("~", Ink::Work, "inferred: the request's id came back"),
+        Evidence::Value => ("~", Ink::Work, "inferred: a value of the request came back"),
         Evidence::Process => ("~", Ink::Work, "inferred: the process that serves it calls"),
         Evidence::SoleCandidate => ("~", Ink::Work, "inferred: no other request was open"),
         Evidence::Timing => ("~", Ink::Work, "inferred: from learned delays"),

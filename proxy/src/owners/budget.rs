@@ -9,12 +9,17 @@ use crate::processes::Socket;
 pub(super) struct Budget {
     links: u32,
     ends: u32,
+    readings: u32,
 }
 
 impl Default for Budget {
     /// Links are one system call each and are read in a microsecond; an end is two, and takes five.
     fn default() -> Self {
-        Self { links: 64, ends: 8 }
+        Self {
+            links: 64,
+            ends: 8,
+            readings: 8,
+        }
     }
 }
 
@@ -27,6 +32,11 @@ impl Budget {
     /// One more end of a connection may be looked up.
     pub(super) fn end(&mut self) -> bool {
         take(&mut self.ends)
+    }
+
+    /// One more connection of a process may be asked whether it was read.
+    pub(super) fn reading(&mut self) -> bool {
+        take(&mut self.readings)
     }
 }
 
@@ -72,7 +82,11 @@ mod tests {
 
     #[test]
     fn a_budget_is_spent() {
-        let mut budget = Budget { links: 2, ends: 1 };
+        let mut budget = Budget {
+            links: 2,
+            ends: 1,
+            readings: 1,
+        };
         assert_eq!(
             [budget.link(), budget.link(), budget.link()],
             [true, true, false]

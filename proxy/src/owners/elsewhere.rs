@@ -12,6 +12,7 @@ pub(super) enum Host {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Inode(u64),
+    Unread(u64),
     NotAccepted,
     Gone,
 }

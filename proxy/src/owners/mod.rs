@@ -140,10 +140,32 @@ impl Owners {
             return Verdict::Nothing;
         };
         let mut tally = Tally::new(process);
+        let mut own = Vec::new();
         for (index, carried) in open.into_iter().enumerate() {
-            tally.note(index, self.seen(carried, process, &mut asking));
+            match self.seen(carried, process, &mut asking) {
+                Seen::By(by) if by == process => own.push((index, carried)),
+                seen => tally.note(index, seen),
+            }
+        }
+        let has_several = own.len() > 1;
+        for (index, carried) in own {
+            let waits = has_several && self.waits_to_be_read(carried, &mut asking);
+            let seen = if waits {
+                Seen::NotRead
+            } else {
+                Seen::By(process)
+            };
+            tally.note(index, seen);
         }
         self.shared.learned().judge(tally)
+    }
+
+    /// Whether a process that has several connections has not begun with this one.
+    fn waits_to_be_read(&self, carried: &Carried, asking: &mut Asking) -> bool {
+        let (Ok(host), Carrier::Socket(socket)) = (&self.shared.host, carried.carrier()) else {
+            return false;
+        };
+        asking.budget.reading() && matches!(host.end(socket), End::Unread(_))
     }
 
     /// A cause that processes named was confirmed by better evidence, or refuted by it.
@@ -191,7 +213,7 @@ impl Owners {
         if socket.inode().is_some() {
             return None;
         }
-        let End::Inode(inode) = host.end(socket) else {
+        let (End::Inode(inode) | End::Unread(inode)) = host.end(socket) else {
             return None;
         };
         socket.has_inode(inode);
@@ -230,6 +252,11 @@ impl Owners {
                 }
                 match host.end(socket) {
                     End::Inode(inode) => inode,
+                    // Accepted, and not begun: a worker may accept ahead of what it serves.
+                    End::Unread(inode) => {
+                        socket.has_inode(inode);
+                        return Seen::NotRead;
+                    }
                     End::NotAccepted => {
                         asking.waits(socket);
                         return Seen::NotAccepted;

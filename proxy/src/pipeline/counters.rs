@@ -59,7 +59,7 @@ mod tests {
             }
         }
         let got = Evidence::ALL.map(|evidence| counters.correlations(evidence));
-        assert_eq!(got, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(got, [0, 1, 2, 3, 4, 5, 6]);
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub use self::{
     protocol::Protocol,
     upstream::Upstream,
 };
+use crate::glimpse::Glimpsed;
 
 /// What the pool allows upstreams.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +81,7 @@ const SWEEP: Duration = Duration::from_secs(5);
 
 /// All upstreams that are in use. A clone is another handle.
 #[derive(Debug)]
-pub struct Pool<B = Incoming>(Arc<Shared<B>>);
+pub struct Pool<B = Glimpsed<Incoming>>(Arc<Shared<B>>);
 
 impl<B> Clone for Pool<B> {
     fn clone(&self) -> Self {

@@ -25,7 +25,7 @@ use super::{
     protocol::{Speech, Spoken},
     wire::Wire,
 };
-use crate::{headers, processes::Carried, watched::Watched};
+use crate::{glimpse::Glimpsed, headers, processes::Carried, watched::Watched};
 
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;
@@ -35,7 +35,7 @@ pub(super) type Kept<B> = Box<Connection<Http1<B>>>;
 
 /// One origin and the connections to it.
 #[derive(Debug)]
-pub struct Upstream<B = Incoming> {
+pub struct Upstream<B = Glimpsed<Incoming>> {
     origin: Origin,
     config: Config,
     tls: Arc<ClientConfig>,

@@ -43,6 +43,9 @@ pub enum Seen {
     ByAnother,
     /// Nobody has taken its connection yet, so that it cannot have caused anything.
     NotAccepted,
+    /// A process has taken its connection, and has not read the request yet: the same. Workers of some
+    /// servers accept ahead of what they serve.
+    NotRead,
     /// That cannot be told.
     Unknown,
 }
@@ -62,6 +65,7 @@ pub struct Tally {
     maybe: Vec<usize>,
     served_by_others: usize,
     not_accepted: usize,
+    not_read: usize,
     is_full: bool,
 }
 
@@ -75,6 +79,7 @@ impl Tally {
             maybe: Vec::new(),
             served_by_others: 0,
             not_accepted: 0,
+            not_read: 0,
             is_full: false,
         }
     }
@@ -92,6 +97,10 @@ impl Tally {
                 self.not_accepted += 1;
                 return;
             }
+            Seen::NotRead => {
+                self.not_read += 1;
+                return;
+            }
         };
         if list.len() < MOST {
             list.push(index);
@@ -101,7 +110,7 @@ impl Tally {
     }
 
     fn excluded(&self) -> usize {
-        self.served_by_others + self.not_accepted
+        self.served_by_others + self.not_accepted + self.not_read
     }
 
     fn open(&self) -> usize {

@@ -17,6 +17,7 @@ mod sdks;
 mod shutdown;
 mod streaming;
 mod timeouts;
+mod values;
 mod versions;
 
 use http::{Request, request::Builder};

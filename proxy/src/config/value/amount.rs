@@ -109,29 +109,28 @@ impl<const LEAST: u32, const MOST: u32> Count<LEAST, MOST> {
     }
 }
 
-/// How many bytes, from 8 KiB (less than which hyper does not buffer) to 16 MiB.
+/// How many bytes, from `LEAST` to `MOST`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bytes(pub(crate) u32);
+pub(crate) struct Bytes<const LEAST: u32, const MOST: u32>(pub(crate) u32);
 
-impl Bytes {
-    const UNITS: [(&str, u32); 3] = [("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
-    const LEAST: u32 = 8 << 10;
-    const MOST: u32 = 16 << 20;
+/// Units of size, the largest first.
+const SIZE_UNITS: [(&str, u32); 3] = [("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
+impl<const LEAST: u32, const MOST: u32> Bytes<LEAST, MOST> {
     /// The number as a size.
     pub(crate) fn size(self) -> usize {
         usize::try_from(self.0).expect("32 bits fit on every machine that this is built for")
     }
 }
 
-impl Scalar for Bytes {
+impl<const LEAST: u32, const MOST: u32> Scalar for Bytes<LEAST, MOST> {
     fn from_text(text: &str) -> Result<Self, Bad> {
         let digits = text
             .find(|c: char| !c.is_ascii_digit())
             .unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
         let unit = unit.trim();
-        let factor = Self::UNITS
+        let factor = SIZE_UNITS
             .iter()
             .find(|(name, _)| *name == unit)
             .map(|(_, factor)| *factor);
@@ -142,18 +141,26 @@ impl Scalar for Bytes {
             ));
         };
         match number.checked_mul(factor) {
-            Some(bytes) if (Self::LEAST..=Self::MOST).contains(&bytes) => Ok(Self(bytes)),
-            _ => Err(Bad::new("it must be from 8KiB to 16MiB")),
+            Some(bytes) if (LEAST..=MOST).contains(&bytes) => Ok(Self(bytes)),
+            _ => Err(Bad::new(format!(
+                "it must be from {} to {}",
+                show_size(LEAST),
+                show_size(MOST)
+            ))),
         }
     }
 
     fn to_text(&self) -> String {
-        let (unit, factor) = Self::UNITS
-            .into_iter()
-            .find(|(_, factor)| self.0.is_multiple_of(*factor))
-            .expect("one divides everything");
-        format!("{}{unit}", self.0 / factor)
+        show_size(self.0)
     }
+}
+
+fn show_size(bytes: u32) -> String {
+    let (unit, factor) = SIZE_UNITS
+        .into_iter()
+        .find(|(_, factor)| bytes.is_multiple_of(*factor))
+        .expect("one divides everything");
+    format!("{}{unit}", bytes / factor)
 }
 
 /// How many threads; `None` is as many as the machine suggests.
@@ -208,7 +215,12 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        check::<Bytes>(&[
+        check::<Bytes<1, 65536>>(&[
+            ("4096", Ok("4KiB")),
+            ("0", Err("from 1B to 64KiB")),
+            ("65KiB", Err("from 1B to 64KiB")),
+        ]);
+        check::<Bytes<8192, 16_777_216>>(&[
             ("64KiB", Ok("64KiB")),
             ("65536", Ok("64KiB")),
             ("1 MiB", Ok("1MiB")),

@@ -9,6 +9,7 @@ use super::{Bad, Scalar};
 use crate::{
     export::otlp::{Compression, Protocol as OtlpProtocol},
     pool,
+    values::Source,
 };
 
 /// Text that is passed on as it is.
@@ -149,6 +150,30 @@ impl Scalar for Switch {
     }
 }
 
+impl Scalar for Source {
+    fn from_text(text: &str) -> Result<Self, Bad> {
+        match text {
+            "path" => Ok(Self::Path),
+            "query" => Ok(Self::Query),
+            "headers" => Ok(Self::Headers),
+            "body" => Ok(Self::Body),
+            _ => Err(Bad::new(format!(
+                "no part of a request is called {text:?}; known are path, query, headers, body"
+            ))),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Headers => "headers",
+            Self::Body => "body",
+        }
+        .to_owned()
+    }
+}
+
 /// Whether spans leave the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exporter {
@@ -219,7 +244,7 @@ impl Scalar for Compression {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Workers, tests::check},
+        super::{List, Workers, tests::check},
         *,
     };
 
@@ -228,6 +253,12 @@ mod tests {
         check::<pool::Protocol>(&[("h2c", Ok("h2c")), ("h3", Err("auto, http1 and h2c"))]);
         check::<OtlpProtocol>(&[("grpc", Ok("grpc")), ("udp", Err("http/protobuf and grpc"))]);
         check::<Compression>(&[("gzip", Ok("gzip")), ("zip", Err("none and gzip"))]);
+        check::<List<Source>>(&[
+            ("path, body", Ok("path,body")),
+            ("none", Ok("none")),
+            ("path,cookies", Err("known are path, query, headers, body")),
+            ("", Err("or none")),
+        ]);
         check::<Exporter>(&[("otlp", Ok("otlp")), ("x", Err("auto, otlp and none"))]);
         check::<Switch>(&[
             ("on", Ok("on")),

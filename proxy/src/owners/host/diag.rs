@@ -55,6 +55,8 @@ const MOST_PARTS: usize = 64;
 pub(in crate::owners) enum End {
     /// It is an open file of some process.
     Inode(u64),
+    /// The same, and there are bytes that it has not read yet.
+    Unread(u64),
     /// The connection waits for the app to accept it.
     NotAccepted,
     /// There is none such: it was closed, or is not on this host.
@@ -225,6 +227,8 @@ struct Found {
     state: u8,
     app_port: u16,
     our_port: u16,
+    /// How many bytes have come that nobody has read.
+    unread: u32,
     inode: u32,
 }
 
@@ -246,6 +250,7 @@ impl Message {
                 state: bytes[HEADER + 1],
                 app_port: u16::from_be_bytes(at(bytes, HEADER + 4)?),
                 our_port: u16::from_be_bytes(at(bytes, HEADER + 6)?),
+                unread: u32_at(bytes, HEADER + 56)?,
                 inode: u32_at(bytes, HEADER + 68)?,
             }),
             _ => Body::Other,
@@ -270,6 +275,7 @@ impl Found {
             (0, ESTABLISHED | SYN_RECV | NEW_SYN_RECV | CLOSE_WAIT) => End::NotAccepted,
             // Closed by the app, while the kernel still sees to the rest.
             (0, _) => End::Gone,
+            (inode, _) if self.unread > 0 => End::Unread(u64::from(inode)),
             (inode, _) => End::Inode(u64::from(inode)),
         }
     }
