@@ -303,8 +303,8 @@ impl Tracing {
     /// What the process that calls tells, and the exchanges that this is about.
     fn process(&self) -> Option<(Verdict, Vec<Key>)> {
         let (owners, caller) = (self.owners.as_ref()?, self.caller.as_ref()?);
-        // One alone is the cause, whoever serves it.
-        if self.correlator().open_len() < 2 || !owners.wants() {
+        let open = self.correlator().open_len();
+        if !owners.wants(open) {
             return None;
         }
         let (keys, carried): (Vec<Key>, Vec<Arc<Carried>>) = self.correlator().carried().unzip();

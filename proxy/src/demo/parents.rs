@@ -78,7 +78,7 @@ pub(super) fn parents(look: Look, spans: &[Seen]) -> Vec<Line> {
     for (evidence, number) in Evidence::ALL.into_iter().zip(parents.known) {
         let always = matches!(
             evidence,
-            Evidence::Propagated | Evidence::SoleCandidate | Evidence::Open
+            Evidence::Propagated | Evidence::SoleCandidate | Evidence::Timing | Evidence::Open
         );
         if number == 0 && !always {
             continue;

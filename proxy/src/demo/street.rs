@@ -223,6 +223,8 @@ fn configure(
         ("tracing", "on".to_owned()),
         // All services of the street are threads of this process.
         ("process_evidence", "off".to_owned()),
+        // The number of an order is in every path, and is what the report checks parents by.
+        ("value_evidence", "none".to_owned()),
         ("propagators", "tracecontext,baggage,xray".to_owned()),
         ("sampler", "parentbased_always_on".to_owned()),
         ("memory_spans", "10000".to_owned()),

@@ -17,8 +17,8 @@ impl Default for Budget {
     fn default() -> Self {
         Self {
             links: 64,
-            ends: 8,
-            readings: 8,
+            ends: 24,
+            readings: 40,
         }
     }
 }

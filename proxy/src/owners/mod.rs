@@ -113,15 +113,17 @@ impl Owners {
         socket
     }
 
-    /// Whether this call should be [resolved](Owners::resolve). Ask once for each call, and before what
-    /// is open is gathered for it: mostly the answer is no where processes tell little.
+    /// Whether this call, made while so many requests are open, should be [resolved](Owners::resolve).
+    /// Ask once for each call, and before what is open is gathered for it: mostly the answer is no where
+    /// processes tell little.
     #[must_use]
-    pub fn wants(&self) -> bool {
+    pub fn wants(&self, open: usize) -> bool {
         if self.is_worth_while() {
-            return true;
+            // One alone is the cause, whoever serves it; but it shows how the app works.
+            return open > 1 || open == 1 && self.shared.learned().is_learning();
         }
         // No call is the first of its sample, so that a few calls at the start cost nothing.
-        self.shared.calls.fetch_add(1, Ordering::Relaxed) % SAMPLE == SAMPLE - 1
+        open > 1 && self.shared.calls.fetch_add(1, Ordering::Relaxed) % SAMPLE == SAMPLE - 1
     }
 
     /// What processes tell about the cause of a call on `caller`, held against the `open` requests, the
@@ -149,9 +151,9 @@ impl Owners {
         }
         let has_several = own.len() > 1;
         for (index, carried) in own {
-            let waits = has_several && self.waits_to_be_read(carried, &mut asking);
-            let seen = if waits {
-                Seen::NotRead
+            let idle = has_several && self.is_not_served(carried, &mut asking);
+            let seen = if idle {
+                Seen::NotServed
             } else {
                 Seen::By(process)
             };
@@ -160,12 +162,12 @@ impl Owners {
         self.shared.learned().judge(tally)
     }
 
-    /// Whether a process that has several connections has not begun with this one.
-    fn waits_to_be_read(&self, carried: &Carried, asking: &mut Asking) -> bool {
+    /// Whether a process that has several connections has not begun with this one, or is done with it.
+    fn is_not_served(&self, carried: &Carried, asking: &mut Asking) -> bool {
         let (Ok(host), Carrier::Socket(socket)) = (&self.shared.host, carried.carrier()) else {
             return false;
         };
-        asking.budget.reading() && matches!(host.end(socket), End::Unread(_))
+        asking.budget.reading() && matches!(host.end(socket), End::Unread(_) | End::Gone)
     }
 
     /// A cause that processes named was confirmed by better evidence, or refuted by it.
@@ -255,13 +257,14 @@ impl Owners {
                     // Accepted, and not begun: a worker may accept ahead of what it serves.
                     End::Unread(inode) => {
                         socket.has_inode(inode);
-                        return Seen::NotRead;
+                        return Seen::NotServed;
                     }
                     End::NotAccepted => {
                         asking.waits(socket);
                         return Seen::NotAccepted;
                     }
-                    End::Gone => return Seen::Unknown,
+                    // Answered and closed; that has not come to the other side yet.
+                    End::Gone => return Seen::NotServed,
                 }
             }
         };

@@ -8,8 +8,14 @@ use super::{Tally, Verdict};
 /// are made while it is busy look like calls of its request.
 const HANDED_OVER: f32 = 4.0;
 
-/// A process that is seen to serve several requests at once is none of those the rule is about.
-const SEVERAL: f32 = 2.0;
+/// A process that is seen to serve several requests at once is not quite what the rule is about. But
+/// while it serves one, that one is the cause as ever; and a worker that has just answered is seen to
+/// have two until its answer is through.
+const SEVERAL: f32 = 0.1;
+
+/// A call of the process that serves the only open request says as much as this for the rule. It could
+/// be nobody else's; but where work is handed over it is made by another process.
+const ALONE: f32 = 0.25;
 
 /// Being wrong once counts as much as being right so often: a wrong parent is worse than none.
 const DISAGREED: f32 = 16.0;
@@ -44,7 +50,10 @@ impl Learned {
         if open == 0 {
             return Verdict::Nothing;
         }
-        self.worth.note(&tally);
+        // While one request is open, all that is seen is whether its process makes the call.
+        if open > 1 {
+            self.worth.note(&tally);
+        }
         // What is learnt before is what the verdict rests on; this call is no witness for itself.
         let (served, within, elsewhere) = (self.served(), self.within(), self.elsewhere());
         match (tally.own.len(), tally.maybe.len()) {
@@ -58,10 +67,7 @@ impl Learned {
             // The unknown ones may be somebody else's, all of them.
             (0, _) => Verdict::Nothing,
             (1, 0) => {
-                // Alone it could be nobody else's, whatever the app is like.
-                if open > 1 {
-                    self.one += 1.0;
-                }
+                self.one += if open > 1 { 1.0 } else { ALONE };
                 Verdict::Served {
                     index: tally.own[0],
                     confidence: served,
@@ -105,6 +111,12 @@ impl Learned {
     #[must_use]
     pub fn worth(&self) -> Worth {
         self.worth
+    }
+
+    /// Whether more has to be seen before a verdict is worth much.
+    #[must_use]
+    pub fn is_learning(&self) -> bool {
+        self.served() < 0.95 && self.several < 8.0
     }
 
     /// How sure it is that the one request of a call's process is its cause.

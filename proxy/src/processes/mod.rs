@@ -43,9 +43,9 @@ pub enum Seen {
     ByAnother,
     /// Nobody has taken its connection yet, so that it cannot have caused anything.
     NotAccepted,
-    /// A process has taken its connection, and has not read the request yet: the same. Workers of some
-    /// servers accept ahead of what they serve.
-    NotRead,
+    /// A process has taken its connection, and has not read the request yet, or has closed it already: the
+    /// same. Workers of some servers accept ahead of what they serve.
+    NotServed,
     /// That cannot be told.
     Unknown,
 }
@@ -65,7 +65,7 @@ pub struct Tally {
     maybe: Vec<usize>,
     served_by_others: usize,
     not_accepted: usize,
-    not_read: usize,
+    not_served: usize,
     is_full: bool,
 }
 
@@ -79,7 +79,7 @@ impl Tally {
             maybe: Vec::new(),
             served_by_others: 0,
             not_accepted: 0,
-            not_read: 0,
+            not_served: 0,
             is_full: false,
         }
     }
@@ -97,8 +97,8 @@ impl Tally {
                 self.not_accepted += 1;
                 return;
             }
-            Seen::NotRead => {
-                self.not_read += 1;
+            Seen::NotServed => {
+                self.not_served += 1;
                 return;
             }
         };
@@ -110,7 +110,7 @@ impl Tally {
     }
 
     fn excluded(&self) -> usize {
-        self.served_by_others + self.not_accepted + self.not_read
+        self.served_by_others + self.not_accepted + self.not_served
     }
 
     fn open(&self) -> usize {

@@ -173,6 +173,6 @@ fn where_nobody_can_be_seen_nothing_is_asked_but_a_sample() {
     let owners = Owners::start(listener.local_addr().unwrap().port());
     owners.caught_up();
     assert!(!owners.status().is_available());
-    let wanted = (0..1024).filter(|_| owners.wants()).count();
+    let wanted = (0..1024).filter(|_| owners.wants(2)).count();
     assert_eq!(wanted, 4);
 }
