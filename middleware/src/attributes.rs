@@ -450,7 +450,6 @@ mod tests {
             evidence: Evidence::SoleCandidate,
             confidence: 0.9,
             candidates: 1,
-            disputed: false,
         });
         check(
             &span,

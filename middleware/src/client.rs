@@ -114,8 +114,6 @@ pub struct Cause {
     pub conflict: Option<Conflict>,
     /// Context headers of the call that could not be read.
     pub rejected: Rejections,
-    /// The call, where more may become known of its parent.
-    pub call: Option<std::num::NonZeroU64>,
 }
 
 impl Cause {
@@ -132,7 +130,6 @@ impl Cause {
             source: None,
             conflict: None,
             rejected: Rejections::default(),
-            call: None,
         }
     }
 }

@@ -93,8 +93,6 @@ pub struct Parentage {
     pub confidence: f32,
     /// How many requests could have caused the call.
     pub candidates: u16,
-    /// Whether it turned out that another is likelier the parent.
-    pub disputed: bool,
 }
 
 /// Why a span is linked.

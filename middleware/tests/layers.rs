@@ -244,7 +244,6 @@ async fn a_call_that_is_not_to_be_recorded_is_passed_on_so_and_not_reported() {
                 evidence: Evidence::Open,
                 confidence: 0.0,
                 candidates: 0,
-                disputed: false,
             })
         });
         let http = ClientLayer::new(spans_of.clone()).layer(client());

@@ -305,7 +305,6 @@ mod tests {
             evidence: Evidence::SoleCandidate,
             confidence: 0.5,
             candidates: 1,
-            disputed: false,
         });
         span.links[0] = Some(Link {
             relation: Relation::Candidate,

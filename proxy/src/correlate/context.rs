@@ -77,7 +77,6 @@ pub(super) fn propagated(
             evidence: Evidence::Propagated,
             confidence: 1.0,
             candidates,
-            disputed: false,
         })
     };
     (cause, ours.or(of_trace).map(|(key, _)| key))

@@ -478,7 +478,6 @@ fn cause(evidence: Evidence, confidence: f32, candidates: u16) -> Cause {
         evidence,
         confidence,
         candidates,
-        disputed: false,
     })
 }
 

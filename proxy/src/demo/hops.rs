@@ -288,7 +288,6 @@ pub(super) mod tests {
                 },
                 confidence: if parent > 0 { 0.99 } else { 0.0 },
                 candidates: if parent > 0 { 1 } else { 2 },
-                disputed: false,
             });
         }
         let begin = ambient::now();

@@ -16,7 +16,7 @@ impl Default for Budget {
     /// Links are one system call each and are read in a microsecond; an end is two, and takes five.
     fn default() -> Self {
         Self {
-            links: 64,
+            links: 160,
             ends: 24,
             readings: 40,
         }

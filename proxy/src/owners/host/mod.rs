@@ -28,6 +28,9 @@ use crate::processes::{Owner, Process, Socket};
 /// How many numbers are remembered that connections of any worker had, for each direction.
 const NUMBERS: usize = 4;
 
+/// Where servers of few connections have them, if not where they had them before.
+const LOW: std::ops::Range<u32> = 3..40;
+
 /// The most descriptors of the call's process that are looked through before its call goes on.
 const MOST_LISTED: usize = 64;
 
@@ -105,6 +108,10 @@ impl Host {
                 others()
                     .filter(move |worker| worker.last(direction) != Some(number))
                     .map(move |worker| (worker, number))
+            }))
+            .chain(LOW.flat_map(|number| {
+                let all = table.workers.iter();
+                all.map(move |worker| (worker, number))
             }));
         for (worker, number) in tries {
             if !budget.link() {

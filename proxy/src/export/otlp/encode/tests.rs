@@ -177,7 +177,6 @@ fn an_inferred_parent_is_marked() {
         evidence: Evidence::SoleCandidate,
         confidence: 0.9,
         candidates: 1,
-        disputed: false,
     });
     span.method = "GET".into();
     span.host = "stock".into();
@@ -346,7 +345,6 @@ fn any_span() -> impl Strategy<Value = Span> {
                 evidence: Evidence::ALL[evidence],
                 confidence,
                 candidates,
-                disputed: false,
             });
         for (slot, (trace, id, confidence)) in span.links.iter_mut().zip(parent.1) {
             *slot = Some(Link {
