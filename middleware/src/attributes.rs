@@ -13,7 +13,7 @@ use crate::{
     phase::Phase,
     propagation::Format,
     semconv as name,
-    span::{Kind, Link, Relation, Span},
+    span::{Kind, Link, Span},
 };
 
 /// The value of one attribute.
@@ -74,7 +74,7 @@ pub fn of_baggage(span: &Span, mut each: impl FnMut(&str, &str)) {
 /// Hands each attribute of a span's `link` to `each`.
 pub fn of_link(link: &Link, mut each: impl FnMut(&'static str, Value<'_>)) {
     each(name::LINK, Value::Str(link.relation.name()));
-    if link.relation == Relation::Candidate {
+    if link.relation.is_inferred() {
         each(name::PARENT_CONFIDENCE, ratio(link.confidence));
     }
 }
@@ -201,6 +201,9 @@ fn hop(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
         each(name::PARENT_CONFIDENCE, ratio(parentage.confidence));
         let candidates = Value::Int(parentage.candidates.into());
         each(name::PARENT_CANDIDATES, candidates);
+    }
+    if span.parent_is_disputed {
+        each(name::PARENT_DISPUTED, Value::Bool(true));
     }
     if let Some(source) = span.context_source {
         each(name::CONTEXT_SOURCE, Value::Str(source.name()));
@@ -330,7 +333,7 @@ mod tests {
         id::{SpanId, TraceId},
         phase::{ConnectionUse, Party, Recorder},
         propagation::Reason,
-        span::{Conflict, Evidence, Parentage, Scheme},
+        span::{Conflict, Evidence, Parentage, Relation, Scheme},
     };
 
     fn span(kind: Kind) -> Span {
@@ -451,6 +454,7 @@ mod tests {
             confidence: 0.9,
             candidates: 1,
         });
+        span.parent_is_disputed = true;
         check(
             &span,
             &[
@@ -471,6 +475,7 @@ mod tests {
                 ("throughline.parent.evidence", "\"sole_candidate\""),
                 ("throughline.parent.confidence", "0.9"),
                 ("throughline.parent.candidates", "1"),
+                ("throughline.parent.disputed", "true"),
             ],
         );
     }
@@ -580,6 +585,12 @@ mod tests {
         let confidence = "throughline.parent.confidence Float(0.3)";
         let candidate = "throughline.link Str(\"candidate\")";
         assert_eq!(said(&link), [candidate, confidence]);
+        let found = Link {
+            relation: Relation::Parent,
+            ..link
+        };
+        let parent = "throughline.link Str(\"parent\")";
+        assert_eq!(said(&found), [parent, confidence]);
         let stranger = Link {
             relation: Relation::Untrusted,
             ..link

@@ -1,6 +1,7 @@
 //! [`ClientLayer`]: one CLIENT span for each call that a service makes.
 
 use std::{
+    num::NonZeroU64,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -106,6 +107,9 @@ pub struct Cause {
     pub parent_is_remote: bool,
     /// How the parent is known.
     pub parentage: Parentage,
+    /// What names the call to whoever may learn more of its parent; `None` where nothing more becomes
+    /// known. All attempts of one call have the same.
+    pub call: Option<NonZeroU64>,
     /// Requests that may have caused it, where none is asserted, and contexts that were not believed.
     pub links: [Option<Link>; MAX_LINKS],
     /// The header format that the context of the call was read from.
@@ -126,6 +130,7 @@ impl Cause {
             sampled: None,
             parent_is_remote: false,
             parentage,
+            call: None,
             links: [None; MAX_LINKS],
             source: None,
             conflict: None,
@@ -231,6 +236,7 @@ impl<S: Sink> ClientLayer<S> {
         span.parent_is_remote = is_remote;
         if let Some(cause) = cause {
             span.parentage = Some(cause.parentage);
+            span.call = cause.call;
             span.links = cause.links;
             span.context_source = cause.source;
             span.context_conflict = cause.conflict;

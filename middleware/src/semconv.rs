@@ -66,6 +66,8 @@ names! {
     PARENT_CONFIDENCE = "throughline.parent.confidence";
     /// How many requests could have caused the call.
     PARENT_CANDIDATES = "throughline.parent.candidates";
+    /// Whether a parent was asserted that turned out to be the wrong one.
+    PARENT_DISPUTED = "throughline.parent.disputed";
     /// The header format that the context was read from.
     CONTEXT_SOURCE = "throughline.context.source";
     /// A context in another format that named another trace, as `format:trace`, in the spelling of
@@ -75,6 +77,6 @@ names! {
     CONTEXT_REJECTED = "throughline.context.rejected";
     /// Whether a signature covers a context header, which then went on as it was.
     CONTEXT_FROZEN = "throughline.context.frozen";
-    /// Why a span is linked: `candidate`, `conflict` or `untrusted`.
+    /// Why a span is linked: `candidate`, `parent`, `conflict` or `untrusted`.
     LINK = "throughline.link";
 }

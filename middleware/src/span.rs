@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU64,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -100,6 +101,8 @@ pub struct Parentage {
 pub enum Relation {
     /// It may be the parent.
     Candidate,
+    /// It turned out to be the parent after the call had begun, and its context had gone out.
+    Parent,
     /// A header in another format named it as the parent, and was not believed.
     Conflict,
     /// A caller who is not trusted named it as the parent.
@@ -112,9 +115,17 @@ impl Relation {
     pub fn name(self) -> &'static str {
         match self {
             Self::Candidate => "candidate",
+            Self::Parent => "parent",
             Self::Conflict => "conflict",
             Self::Untrusted => "untrusted",
         }
+    }
+
+    /// Whether it was worked out which span is linked, and with some confidence. Such a span is one
+    /// of this very process; all others are somebody else's.
+    #[must_use]
+    pub fn is_inferred(self) -> bool {
+        matches!(self, Self::Candidate | Self::Parent)
     }
 }
 
@@ -158,7 +169,7 @@ pub struct Link {
     pub span_id: SpanId,
     /// Whether its trace is recorded.
     pub flags: TraceFlags,
-    /// How likely it is the parent, of a candidate.
+    /// How likely it is the parent, of a candidate and of what turned out to be the parent.
     pub confidence: f32,
 }
 
@@ -232,6 +243,11 @@ pub struct Span {
     pub kind: Kind,
     /// How the parent is known, where it was not simply the caller's context.
     pub parentage: Option<Parentage>,
+    /// Whether a parent was asserted that turned out to be the wrong one.
+    pub parent_is_disputed: bool,
+    /// The call that this span is an attempt of, where more may become known of its parent; `None`
+    /// where nothing more does.
+    pub call: Option<NonZeroU64>,
     /// Spans that may be related.
     pub links: [Option<Link>; MAX_LINKS],
     /// The wall time of the first mark, read once.
@@ -299,6 +315,8 @@ impl Span {
                 .map(Arc::from),
             kind,
             parentage: None,
+            parent_is_disputed: false,
+            call: None,
             links: [None; MAX_LINKS],
             started,
             phases: Phases::default(),

@@ -5,7 +5,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
 
 use axum::{
     Router,
@@ -22,7 +22,7 @@ use hyper_util::{
 };
 use throughline::{
     ClientLayer, ServerLayer,
-    client::Cause,
+    client::{Cause, Resend},
     context::{TraceContext, TraceFlags},
     current,
     id::{SpanId, TraceId},
@@ -252,6 +252,32 @@ async fn a_call_that_is_not_to_be_recorded_is_passed_on_so_and_not_reported() {
         assert_eq!(body.to_bytes(), expected);
     }
     assert!(spans_of.take().is_empty());
+}
+
+#[tokio::test]
+async fn every_attempt_of_a_call_names_the_call() {
+    let spans_of = Collect::default();
+    let app = serve(Router::new().route("/", get(async || StatusCode::NO_CONTENT))).await;
+    let call = NonZeroU64::new(7);
+    let cause = Cause {
+        call,
+        ..Cause::new(Parentage {
+            evidence: Evidence::Open,
+            confidence: 0.0,
+            candidates: 2,
+        })
+    };
+    for resend in 0..2 {
+        let mut request = get_request(&app);
+        request.extensions_mut().insert(cause.clone());
+        request.extensions_mut().insert(Resend(resend));
+        let http = ClientLayer::new(spans_of.clone()).layer(client());
+        let answer = http.oneshot(request).await.unwrap();
+        answer.into_body().collect().await.unwrap();
+    }
+    let spans = spans_of.take();
+    let attempts: Vec<_> = spans.iter().map(|s| (s.resend_count, s.call)).collect();
+    assert_eq!(attempts, [(0, call), (1, call)]);
 }
 
 #[tokio::test]

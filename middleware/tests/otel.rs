@@ -301,6 +301,14 @@ fn links_times_and_interruptions_survive_to_the_nanosecond() {
         confidence: 0.4,
     };
     span.links[0] = Some(candidate);
+    let parent = Link {
+        relation: Relation::Parent,
+        span_id: ambient::span_id(),
+        confidence: 0.9,
+        ..candidate
+    };
+    span.links[1] = Some(parent);
+    span.parent_is_disputed = true;
     let start = ambient::now();
     let recorder = Recorder::new(start, Phase::Queue);
     recorder.enter(Phase::Connect, start + Duration::from_nanos(1_000_000_001));
@@ -326,9 +334,15 @@ fn links_times_and_interruptions_survive_to_the_nanosecond() {
         Some(Value::from("proxy"))
     );
     assert_eq!(call.span_context.trace_flags().to_u8(), 3);
-    let [link] = &call.links[..] else {
-        panic!("one link: {:?}", call.links)
+    let disputed = attribute(&call, "throughline.parent.disputed");
+    assert_eq!(disputed, Some(Value::from(true)));
+    let [link, found] = &call.links[..] else {
+        panic!("two links: {:?}", call.links)
     };
+    let to = found.span_context.span_id();
+    assert_eq!(to.to_string(), parent.span_id.to_string());
+    let said: Vec<_> = found.attributes.iter().map(|pair| &pair.value).collect();
+    assert_eq!(said, [&Value::from("parent"), &Value::from(0.9)]);
     let to = &link.span_context;
     assert_eq!(to.trace_id().to_string(), candidate.trace_id.to_string());
     assert_eq!(to.span_id().to_string(), candidate.span_id.to_string());

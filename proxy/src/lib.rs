@@ -6,6 +6,7 @@
 pub mod correlate;
 pub mod headers;
 pub mod processes;
+pub mod settle;
 pub mod timing;
 pub mod values;
 pub mod window;

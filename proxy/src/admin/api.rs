@@ -154,6 +154,9 @@ struct ParentView {
     evidence: &'static str,
     confidence: f32,
     candidates: u16,
+    /// Whether it turned out to be the wrong one; absent where it did not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    disputed: bool,
 }
 
 #[derive(Serialize)]
@@ -188,6 +191,7 @@ fn view(span: &Span) -> SpanView {
             evidence: parentage.evidence.name(),
             confidence: parentage.confidence,
             candidates: parentage.candidates,
+            disputed: span.parent_is_disputed,
         }),
         links: span
             .links()
@@ -382,6 +386,7 @@ mod tests {
         let parent = json!({"evidence": "sole_candidate", "confidence": 0.5, "candidates": 1});
         assert_eq!(span["parent"], parent);
         assert_eq!(span["parent_span_id"], "0000000000000002");
+        assert_eq!(span["links"][0]["relation"], "candidate");
         assert_eq!(span["links"][0]["confidence"], 0.25);
         assert_eq!(
             span["phases"],
@@ -389,5 +394,22 @@ mod tests {
         );
         assert_eq!(span["duration_ns"], 107);
         assert_eq!(span["error"], "503");
+    }
+
+    #[test]
+    fn a_disputed_parent_says_so_and_the_better_one_is_linked() {
+        let memory = memory();
+        let mut span = Box::new((*memory.spans()[0]).clone());
+        span.parent_is_disputed = true;
+        if let Some(link) = &mut span.links[0] {
+            link.relation = Relation::Parent;
+        }
+        memory.push(span);
+        let trace = body(&trace(&memory, ID));
+        let [before, after] = [0, 1].map(|n| &trace["spans"][n]);
+        assert_eq!(before["parent"].get("disputed"), None);
+        assert_eq!(after["parent"]["disputed"], true);
+        assert_eq!(after["parent_span_id"], "0000000000000002");
+        assert_eq!(after["links"][0]["relation"], "parent");
     }
 }

@@ -20,6 +20,7 @@ use crate::{
     export::Reason as DropReason,
     owners::Status,
     pipeline::{Counters, Ledger},
+    settle::Verdict,
 };
 
 pub(super) fn answer(
@@ -91,6 +92,33 @@ fn render(
     for evidence in Evidence::ALL {
         let count = counters.correlations(evidence);
         page.sample(&[("evidence", evidence.name())], count);
+    }
+
+    page.family(
+        "throughline_correlation_settled_total",
+        "counter",
+        "Outbound calls of which more became known, by what it says of the parent decided before.",
+    );
+    for verdict in Verdict::ALL {
+        let count = counters.verdicts(verdict);
+        page.sample(&[("outcome", verdict.name())], count);
+    }
+    // A share of nothing is no number, so these two are absent at first.
+    if let Some(precision) = counters.precision() {
+        page.family(
+            "throughline_correlation_precision",
+            "gauge",
+            "Of the inferred parents that could be judged later, the share that was confirmed.",
+        );
+        page.sample(&[], precision);
+    }
+    if let Some(coverage) = counters.coverage() {
+        page.family(
+            "throughline_correlation_coverage",
+            "gauge",
+            "Of all outbound calls, the share whose parent was asserted when they began.",
+        );
+        page.sample(&[], coverage);
     }
 
     page.family(
@@ -194,8 +222,9 @@ mod tests {
 
     fn page(service: &str) -> String {
         let resource = Resource::new("orders", Vec::new());
-        let (pipeline, worker) = Pipeline::start(Config::default(), &resource, None).unwrap();
+        let (pipeline, worker) = Pipeline::start(Config::default(), &resource, None, None).unwrap();
         pipeline.counters().correlated(Evidence::SoleCandidate);
+        pipeline.counters().settled(Verdict::Confirmed);
         let mut rejected = Rejections::default();
         rejected.note(Format::TraceContext, Reason::TraceId);
         pipeline.counters().contexts_rejected(&rejected);
@@ -220,6 +249,10 @@ mod tests {
             "throughline_spans_pending{exporter=\"memory\"} 0",
             "throughline_correlation_total{evidence=\"sole_candidate\"} 1",
             "throughline_correlation_total{evidence=\"open\"} 0",
+            "throughline_correlation_settled_total{outcome=\"confirmed\"} 1",
+            "throughline_correlation_settled_total{outcome=\"disputed\"} 0",
+            "throughline_correlation_precision 1",
+            "throughline_correlation_coverage 1",
             "throughline_process_evidence_available{reason=\"pid_namespace\"} 0",
             "throughline_context_rejected_total{format=\"tracecontext\",reason=\"trace_id\"} 1",
             "process_start_time_seconds 1.5",

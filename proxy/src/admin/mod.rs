@@ -144,7 +144,7 @@ mod tests {
 
     fn admin() -> (Admin, Readiness, Pipeline, Worker) {
         let resource = Resource::new("orders", Vec::new());
-        let (pipeline, worker) = Pipeline::start(Config::default(), &resource, None).unwrap();
+        let (pipeline, worker) = Pipeline::start(Config::default(), &resource, None, None).unwrap();
         let readiness = Readiness::default();
         let admin = Admin::new(
             "orders",

@@ -146,11 +146,16 @@ impl Bound {
                     memory_spans: 0,
                     ..pipeline::Config::default()
                 };
-                Pipeline::start(nothing, &Resource::new(&config.name, Vec::new()), None)
+                Pipeline::start(
+                    nothing,
+                    &Resource::new(&config.name, Vec::new()),
+                    None,
+                    None,
+                )
             }
             Some(tracing) => {
                 let resource = Resource::new(&config.name, tracing.resource.clone());
-                Pipeline::start(tracing.pipeline, &resource, tracing.otlp.clone())
+                Pipeline::start(tracing.pipeline, &resource, tracing.otlp.clone(), None)
             }
         }
         .context("spans cannot be exported")?;

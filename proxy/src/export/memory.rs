@@ -81,7 +81,7 @@ impl Memory {
         drop(evicted);
     }
 
-    /// Every span that is here, in the order in which they ended.
+    /// Every span that is here, in the order in which they were reported.
     #[must_use]
     pub fn spans(&self) -> Vec<Arc<Span>> {
         self.ring().iter().cloned().map(Arc::from).collect()

@@ -7,10 +7,13 @@ use throughline::{
     span::Evidence,
 };
 
+use crate::settle::Verdict;
+
 /// Counters that anyone on the data path may bump, and that the admin port shows.
 #[derive(Debug, Default)]
 pub struct Counters {
     correlations: [AtomicU64; Evidence::ALL.len()],
+    verdicts: [AtomicU64; Verdict::ALL.len()],
     /// By format and reason.
     contexts_rejected: [[AtomicU64; Reason::COUNT]; Format::COUNT],
 }
@@ -19,6 +22,11 @@ impl Counters {
     /// The parent of an outbound call was looked for, and this is how it is known.
     pub fn correlated(&self, evidence: Evidence) {
         self.correlations[slot(evidence)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// More became known of the parent of an outbound call, with this verdict on what was decided.
+    pub fn settled(&self, verdict: Verdict) {
+        self.verdicts[verdict as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// A request had context headers that could not be read.
@@ -35,11 +43,37 @@ impl Counters {
         self.correlations[slot(evidence)].load(Ordering::Relaxed)
     }
 
+    /// How many calls were settled with `verdict`.
+    #[must_use]
+    pub fn verdicts(&self, verdict: Verdict) -> u64 {
+        self.verdicts[verdict as usize].load(Ordering::Relaxed)
+    }
+
+    /// The share of settled assertions that were right; `None` before one was settled.
+    #[must_use]
+    pub fn precision(&self) -> Option<f64> {
+        let confirmed = self.verdicts(Verdict::Confirmed);
+        share(confirmed, confirmed + self.verdicts(Verdict::Disputed))
+    }
+
+    /// The share of calls whose parent was asserted; `None` before the first call.
+    #[must_use]
+    pub fn coverage(&self) -> Option<f64> {
+        let of = |evidence| self.correlations(evidence);
+        let all = Evidence::ALL.into_iter().map(of).sum();
+        share(all - of(Evidence::Open), all)
+    }
+
     /// How often a header of `format` could not be read for this `reason`.
     #[must_use]
     pub fn rejections(&self, format: Format, reason: Reason) -> u64 {
         self.contexts_rejected[format as usize][reason as usize].load(Ordering::Relaxed)
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a ratio of counts")]
+fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 fn slot(evidence: Evidence) -> usize {
@@ -60,6 +94,29 @@ mod tests {
         }
         let got = Evidence::ALL.map(|evidence| counters.correlations(evidence));
         assert_eq!(got, [0, 1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn shares_are_of_what_was_settled_and_of_all_calls() {
+        let counters = Counters::default();
+        assert_eq!((counters.precision(), counters.coverage()), (None, None));
+        counters.settled(Verdict::Found);
+        counters.settled(Verdict::StillOpen);
+        assert_eq!(counters.precision(), None, "nothing that was asserted");
+        counters.settled(Verdict::Disputed);
+        assert_eq!(counters.precision(), Some(0.0));
+        for _ in 0..3 {
+            counters.settled(Verdict::Confirmed);
+        }
+        assert_eq!(counters.precision(), Some(0.75));
+        assert_eq!(Verdict::ALL.map(|v| counters.verdicts(v)), [3, 1, 1, 1]);
+
+        counters.correlated(Evidence::Open);
+        assert_eq!(counters.coverage(), Some(0.0));
+        counters.correlated(Evidence::Propagated);
+        counters.correlated(Evidence::Timing);
+        counters.correlated(Evidence::Timing);
+        assert_eq!(counters.coverage(), Some(0.75));
     }
 
     #[test]

@@ -85,6 +85,11 @@ impl Lane {
         self.waiting_spans += 1;
     }
 
+    /// At the end, what was held before it came here needs room at once: this much more.
+    pub(super) fn make_room(&mut self, spans: usize) {
+        self.max_waiting += spans;
+    }
+
     /// Settles the batch under way if it has come to its end, and sends the next one if it is full
     /// or old enough.
     pub(super) async fn advance(&mut self, now: Instant) {

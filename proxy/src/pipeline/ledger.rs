@@ -149,7 +149,7 @@ impl Books {
         self.unqueued[slot(reason)].fetch_add(spans, Ordering::Relaxed);
     }
 
-    /// The account with `queued` spans still in the queue.
+    /// The account with `queued` spans that have not gone any way yet.
     pub(super) fn ledger(&self, queued: u64) -> Ledger {
         let books = self.memory.iter().chain(&self.exporters);
         Ledger {

@@ -1,25 +1,30 @@
 //! From finished spans to their destinations, without ever making a request wait.
 //!
 //! ```text
-//! request ── offer ──▶ bounded queue ──▶ worker ──┬─▶ memory
-//!                                                 └─▶ batches ──▶ one export at a time
+//! request ── offer ──▶ bounded queue ──▶ worker ──┬──────────┬─▶ memory
+//!                                                 └─ parked ─┴─▶ batches ──▶ one export at a time
 //! ```
 //!
 //! A request pushes its span and goes on; if the queue is full, the span is dropped and counted. One
 //! thread of its own takes spans from there, encodes them and sends them. Destinations share nothing
 //! but that thread: one that hangs fills its own buffer, and no other. Whatever happens, the
 //! [`Ledger`] has it: created = exported + dropped + pending, for every destination.
+//!
+//! A span whose call is not settled yet is parked first, for a few seconds at most, so that it leaves
+//! with all that becomes known of its parent.
 
 mod counters;
+mod holding;
 mod lane;
 mod ledger;
+mod parked;
 mod worker;
 
 use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering, fence},
+        atomic::{AtomicBool, AtomicUsize, Ordering, fence},
     },
     time::Duration,
 };
@@ -28,18 +33,23 @@ use crossbeam_queue::ArrayQueue;
 use throughline::{context::TraceContext, sink::Sink, span::Span};
 use tokio::sync::Notify;
 
-use crate::export::{Exporter, Reason, Resource, memory::Memory, otlp};
+use crate::{
+    export::{Exporter, Reason, Resource, memory::Memory, otlp},
+    settle::Settlement,
+};
 
 pub use counters::Counters;
 pub use ledger::{Account, Ledger};
 pub use worker::Worker;
 
+use holding::Holding;
 use ledger::Books;
 
 /// Sizes and times, by the names of `OTEL_BSP_*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// How many spans may wait: in the queue, and again for each destination.
+    /// How many spans may wait: in the queue, again until their call is settled, and again for each
+    /// destination.
     pub max_queue_size: usize,
     /// How many spans are sent at once, at most.
     pub max_export_batch_size: usize,
@@ -87,6 +97,8 @@ struct Shared {
     wake: Notify,
     /// Nobody takes spans from the queue any more.
     closed: AtomicBool,
+    /// How many spans wait until their call is settled.
+    parked: AtomicUsize,
     books: Books,
     memory: Memory,
     counters: Counters,
@@ -95,6 +107,9 @@ struct Shared {
 impl Pipeline {
     /// Starts the pipeline, with its memory and, where one is configured, an exporter over OTLP.
     ///
+    /// Spans whose [`call`](Span::call) is set are held until `settlement` has said what it found of
+    /// it, for 5 s at most; without one, none is held.
+    ///
     /// # Errors
     ///
     /// When the exporter's configuration is wrong, or the system gives no thread.
@@ -102,12 +117,13 @@ impl Pipeline {
         config: Config,
         resource: &Resource,
         otlp: Option<otlp::Config>,
+        settlement: Option<Arc<dyn Settlement>>,
     ) -> Result<(Self, Worker), Error> {
         let mut exporters: Vec<Arc<dyn Exporter>> = Vec::new();
         if let Some(otlp) = otlp {
             exporters.push(Arc::new(otlp::Otlp::new(&otlp, resource)?));
         }
-        Self::with(config, resource.service_name(), exporters).map_err(Error::Thread)
+        Self::with(config, resource.service_name(), exporters, settlement).map_err(Error::Thread)
     }
 
     /// Starts the pipeline with these exporters.
@@ -115,6 +131,7 @@ impl Pipeline {
         config: Config,
         service: &str,
         exporters: Vec<Arc<dyn Exporter>>,
+        settlement: Option<Arc<dyn Settlement>>,
     ) -> io::Result<(Self, Worker)> {
         // Nothing can be sent in batches of none.
         let config = Config {
@@ -131,6 +148,7 @@ impl Pipeline {
             wake_every: config.max_export_batch_size.min(half) as u64,
             wake: Notify::new(),
             closed: AtomicBool::new(false),
+            parked: AtomicUsize::new(0),
             books: Books::new(
                 (config.memory_spans > 0).then_some("memory"),
                 exporters.iter().map(|exporter| exporter.name()),
@@ -138,7 +156,8 @@ impl Pipeline {
             memory,
             counters: Counters::default(),
         });
-        let worker = Worker::start(config, exporters, Arc::clone(&shared))?;
+        let holding = settlement.map(|settlement| Holding::new(settlement, config.max_queue_size));
+        let worker = Worker::start(config, exporters, holding, Arc::clone(&shared))?;
         Ok((Self(shared), worker))
     }
 
@@ -196,7 +215,8 @@ impl Sink for Pipeline {
 
 impl Shared {
     fn ledger(&self) -> Ledger {
-        self.books.ledger(self.queue.len() as u64)
+        let parked = self.parked.load(Ordering::Relaxed);
+        self.books.ledger((self.queue.len() + parked) as u64)
     }
 
     /// Drops what is in the queue, for there is nobody left to take it.

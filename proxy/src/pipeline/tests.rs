@@ -1,6 +1,8 @@
 //! Collectors that hang, refuse or vanish; and that nothing of it touches a request or is lost from
 //! the account.
 
+mod settling;
+
 use std::{
     collections::HashSet,
     sync::atomic::AtomicUsize,
@@ -10,6 +12,7 @@ use std::{
 use throughline::{
     ambient,
     context::{TraceContext, TraceFlags},
+    id::SpanId,
     span::Kind,
 };
 use tokio::sync::Semaphore;
@@ -39,7 +42,7 @@ fn config() -> Config {
 }
 
 fn start(config: Config, otlp: Option<otlp::Config>) -> (Pipeline, Worker) {
-    Pipeline::start(config, &Resource::new("orders", Vec::new()), otlp).unwrap()
+    Pipeline::start(config, &Resource::new("orders", Vec::new()), otlp, None).unwrap()
 }
 
 /// Offers spans as the queue has room, so that none is dropped there.
@@ -294,7 +297,7 @@ async fn one_destination_that_hangs_holds_up_no_other() {
         Arc::new(To("hung", Arc::clone(&hung))),
         Arc::new(To("fine", fine)),
     ];
-    let (pipeline, worker) = Pipeline::with(config(), "orders", exporters).unwrap();
+    let (pipeline, worker) = Pipeline::with(config(), "orders", exporters, None).unwrap();
     for round in 1..=20 {
         offer_gently(&pipeline, 16).await;
         until(&pipeline, |ledger| {
@@ -341,7 +344,7 @@ async fn refusals_are_counted_to_the_span() {
             ..config()
         };
         let (pipeline, worker) =
-            Pipeline::with(one_batch, "orders", vec![Arc::new(To("to", gate))]).unwrap();
+            Pipeline::with(one_batch, "orders", vec![Arc::new(To("to", gate))], None).unwrap();
         for _ in 0..10 {
             pipeline.offer(span());
         }
@@ -357,7 +360,7 @@ async fn refusals_are_counted_to_the_span() {
 fn threads_that_offer_at_once_and_beyond_the_end_are_accounted_for_exactly() {
     let gate = Gate::new(Semaphore::MAX_PERMITS, Ok(Accepted::default()));
     let (pipeline, worker) =
-        Pipeline::with(config(), "orders", vec![Arc::new(To("to", gate))]).unwrap();
+        Pipeline::with(config(), "orders", vec![Arc::new(To("to", gate))], None).unwrap();
     let threads: Vec<_> = (0..4)
         .map(|_| {
             let pipeline = pipeline.clone();

@@ -13,11 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use throughline::ambient;
+use throughline::{ambient, span::Span};
 use tokio::sync::oneshot;
 
-use super::{Config, Ledger, Shared, lane::Lane};
-use crate::export::Exporter;
+use super::{Config, Ledger, Shared, holding::Holding, lane::Lane};
+use crate::{export::Exporter, settle::Verdict};
 
 /// How long a span may be in the queue before the worker comes by without having been woken.
 const TICK: Duration = Duration::from_millis(100);
@@ -36,6 +36,7 @@ impl Worker {
     pub(super) fn start(
         config: Config,
         exporters: Vec<Arc<dyn Exporter>>,
+        holding: Option<Holding>,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -47,7 +48,7 @@ impl Worker {
             .spawn({
                 let shared = Arc::clone(&shared);
                 move || {
-                    runtime.block_on(run(&config, exporters, &shared, stopped));
+                    runtime.block_on(run(&config, exporters, holding, &shared, stopped));
                     // A name that is still being resolved must not hold up the end.
                     runtime.shutdown_background();
                 }
@@ -73,10 +74,12 @@ impl Worker {
     }
 }
 
-/// Steps 9 to 10 of the way of a request: spans leave the queue, and each goes every way.
+/// Steps 9 to 10 of the way of a request: spans leave the queue, wait until their call is settled, and
+/// each goes every way.
 async fn run(
     config: &Config,
     exporters: Vec<Arc<dyn Exporter>>,
+    mut holding: Option<Holding>,
     shared: &Arc<Shared>,
     mut stopped: oneshot::Receiver<Instant>,
 ) {
@@ -95,12 +98,29 @@ async fn run(
         if let Some(deadline) = next {
             break deadline;
         }
-        drain(shared, &mut lanes);
+        let now = ambient::now();
+        drain(shared, &mut holding, &mut lanes, now);
+        if let Some(holding) = &mut holding {
+            holding.round(now, &mut |span, verdict| {
+                go(shared, &mut lanes, span, verdict, now);
+            });
+            shared.parked.store(holding.len(), Ordering::Relaxed);
+        }
         for lane in &mut lanes {
             lane.advance(ambient::now()).await;
         }
     };
-    drain(shared, &mut lanes);
+    let now = ambient::now();
+    drain(shared, &mut holding, &mut lanes, now);
+    if let Some(holding) = &mut holding {
+        for lane in &mut lanes {
+            lane.make_room(holding.len());
+        }
+        holding.finish(now, &mut |span, verdict| {
+            go(shared, &mut lanes, span, verdict, now);
+        });
+        shared.parked.store(0, Ordering::Relaxed);
+    }
     let flushes: Vec<_> = lanes
         .into_iter()
         .map(|lane| tokio::spawn(lane.flush(deadline)))
@@ -116,19 +136,39 @@ async fn run(
 
 /// Takes what is in the queue now, and no more than it holds: whoever fills it faster than it can be
 /// emptied must not keep the exports from going on.
-fn drain(shared: &Shared, lanes: &mut [Lane]) {
-    let now = ambient::now();
+fn drain(shared: &Shared, holding: &mut Option<Holding>, lanes: &mut [Lane], now: Instant) {
     for _ in 0..shared.queue.capacity() {
         let Some(span) = shared.queue.pop() else {
             break;
         };
-        for lane in &mut *lanes {
-            lane.push(&span, now);
-            lane.hold();
-        }
-        if let Some(book) = &shared.books.memory {
-            shared.memory.push(span);
-            book.export(1);
-        }
+        let Some(holding) = holding else {
+            go(shared, lanes, span, None, now);
+            continue;
+        };
+        holding.take(span, now, &mut |span, verdict| {
+            go(shared, lanes, span, verdict, now);
+        });
+        shared.parked.store(holding.len(), Ordering::Relaxed);
+    }
+}
+
+/// One span goes every way, and what was found of its call is counted.
+fn go(
+    shared: &Shared,
+    lanes: &mut [Lane],
+    span: Box<Span>,
+    verdict: Option<Verdict>,
+    now: Instant,
+) {
+    if let Some(verdict) = verdict {
+        shared.counters.settled(verdict);
+    }
+    for lane in lanes {
+        lane.push(&span, now);
+        lane.hold();
+    }
+    if let Some(book) = &shared.books.memory {
+        shared.memory.push(span);
+        book.export(1);
     }
 }

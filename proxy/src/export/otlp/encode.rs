@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use throughline::{
     attributes::{self, Value},
-    span::{Kind, Link, Relation, Span},
+    span::{Kind, Link, Span},
 };
 
 use super::wire::{Head, Writer, header_len, short_tag};
@@ -105,8 +105,8 @@ fn write_link(link: &Link, w: &mut Writer<'_>) {
     w.bytes(1, &link.trace_id.to_bytes());
     w.bytes(2, &link.span_id.to_bytes());
     attributes::of_link(link, |key, value| attribute(w, 4, key, value));
-    // Candidates are requests that this very process has open; all others are somebody else's.
-    let is_remote = link.relation != Relation::Candidate;
+    // What was worked out is a request of this very process; all others are somebody else's.
+    let is_remote = !link.relation.is_inferred();
     w.fixed32(6, flags(link.flags.to_byte(), is_remote));
 }
 

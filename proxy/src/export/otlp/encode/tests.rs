@@ -249,6 +249,34 @@ fn candidates_are_linked_with_their_confidence() {
 }
 
 #[test]
+fn a_parent_that_was_found_too_late_is_linked_and_the_wrong_one_disputed() {
+    let mut span = bare(Kind::Client);
+    span.parent = SpanId::from_hex("1111111111111111");
+    span.parent_is_disputed = true;
+    span.links[0] = Some(Link {
+        relation: Relation::Parent,
+        trace_id: TraceId::epoch_prefixed(7, 8),
+        span_id: SpanId::from_random(9),
+        flags: TraceFlags::SAMPLED,
+        confidence: 0.97,
+    });
+    let decoded = decode_one(&span);
+    let disputed = map(&decoded.attributes).remove("throughline.parent.disputed");
+    assert_eq!(disputed, Some(Any::BoolValue(true)));
+    assert_eq!(decoded.parent_span_id, [0x11; 8], "what went out stays");
+    let link = &decoded.links[0];
+    assert_eq!(link.span_id, SpanId::from_random(9).to_bytes().to_vec());
+    assert_eq!(link.flags, 0x101, "it is a request of this process");
+    check(
+        &link.attributes,
+        &[
+            ("throughline.link", text("parent")),
+            ("throughline.parent.confidence", Any::DoubleValue(0.97)),
+        ],
+    );
+}
+
+#[test]
 fn a_root_that_went_well_says_neither_parent_nor_status() {
     let mut span = bare(Kind::Server);
     span.parent_is_remote = true;
@@ -291,7 +319,7 @@ fn any_span() -> impl Strategy<Value = Span> {
         any::<u128>(),
         any::<u64>(),
         any::<Option<u64>>(),
-        any::<[bool; 4]>(),
+        any::<[bool; 5]>(),
     );
     let what = ("[A-Z]{0,30}", "\\PC{0,120}", "\\PC{0,250}", "[a-z.]{0,120}");
     let how = (
@@ -307,7 +335,7 @@ fn any_span() -> impl Strategy<Value = Span> {
         prop::array::uniform3(0u64..10_000_000_000),
     );
     (who, what, how, parent).prop_map(|(who, what, how, parent)| {
-        let [is_client, remote, failed, https] = who.3;
+        let [is_client, remote, failed, https, disputed] = who.3;
         let mut span = bare(if is_client {
             Kind::Client
         } else {
@@ -317,6 +345,7 @@ fn any_span() -> impl Strategy<Value = Span> {
         span.span_id = SpanId::from_random(who.1);
         span.parent = who.2.map(SpanId::from_random);
         span.parent_is_remote = remote;
+        span.parent_is_disputed = disputed;
         span.method = what.0.as_str().into();
         span.route = what.1.as_str().into();
         span.path = what.2.as_str().into();
@@ -389,6 +418,9 @@ proptest! {
             let evidence = attributes.get("throughline.parent.evidence").cloned();
             let expected = span.parentage.map(|parentage| text(parentage.evidence.name()));
             prop_assert_eq!(evidence, expected);
+            let disputed = attributes.get("throughline.parent.disputed").cloned();
+            let expected = span.parent_is_disputed.then_some(Any::BoolValue(true));
+            prop_assert_eq!(disputed, expected);
 
             // What the structs write of it is as long: nothing was written that they do not know.
             let mut direct = Vec::new();
