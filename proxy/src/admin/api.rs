@@ -257,7 +257,7 @@ fn view(span: &Span) -> SpanView {
     }
 }
 
-fn json(status: StatusCode, value: &impl Serialize) -> Response<Bytes> {
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Bytes> {
     let body = serde_json::to_vec(value).expect("these structs have string keys and no maps");
     respond(status, "application/json", body.into())
 }

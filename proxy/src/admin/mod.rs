@@ -4,15 +4,20 @@
 //! nothing listens: whoever owns the port calls it.
 
 mod api;
+mod correlation;
 mod health;
 mod metrics;
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{Arc, Mutex},
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
 
 use crate::{
+    correlate::Correlator,
     owners::{Owners, Status},
     pipeline::Pipeline,
 };
@@ -30,6 +35,7 @@ struct Inner {
     readiness: Readiness,
     started: SystemTime,
     owners: Option<Owners>,
+    correlator: Option<Arc<Mutex<Correlator>>>,
 }
 
 impl Inner {
@@ -44,6 +50,7 @@ throughline, beside a service that nobody changes
 /livez             200 while the process runs
 /readyz            200 while it takes requests, else 503 and why
 /metrics           Prometheus text: the account of spans, and how parents were found
+/api/correlation   how the causes of calls were found, for each kind of call, as JSON
 /api/traces        the last traces as JSON; ?limit=20
 /api/traces/{id}   one trace as JSON, by its id in hex or as X-Ray spells it
 ";
@@ -63,6 +70,7 @@ impl Admin {
             readiness,
             started,
             owners: None,
+            correlator: None,
         }))
     }
 
@@ -71,6 +79,15 @@ impl Admin {
     pub fn with_owners(mut self, owners: Option<Owners>) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.owners = owners;
+        }
+        self
+    }
+
+    /// Also says how the causes of calls were found. Before the first clone.
+    #[must_use]
+    pub fn with_correlator(mut self, correlator: Option<Arc<Mutex<Correlator>>>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.correlator = correlator;
         }
         self
     }
@@ -93,6 +110,10 @@ impl Admin {
                 &admin.pipeline.ledger(),
                 admin.pipeline.counters(),
                 admin.process_evidence(),
+            )),
+            "/api/correlation" => Some(correlation::answer(
+                admin.correlator.as_deref(),
+                admin.pipeline.counters(),
             )),
             "/api/traces" => Some(api::list(admin.pipeline.memory(), query)),
             _ => path

@@ -38,11 +38,9 @@ use crate::{
     pipeline::{self, Ledger, Pipeline, Worker},
     pool::{self, Origin, Pool},
     request_id::RequestIds,
+    settle::Settlement,
     values::Secret,
 };
-
-/// How sure a parent must be to be asserted.
-const THRESHOLD: f32 = 0.9;
 
 /// Runs the sidecar until a signal ends it, with the app beside it where `command` has words.
 ///
@@ -130,6 +128,7 @@ pub struct Bound {
     routes: Vec<TcpListener>,
     pipeline: Pipeline,
     worker: Worker,
+    correlator: Arc<Mutex<Correlator>>,
 }
 
 impl Bound {
@@ -140,6 +139,11 @@ impl Bound {
     /// When a port cannot be bound, or the exporter's configuration is wrong.
     pub fn bind(config: Config) -> anyhow::Result<Self> {
         // A sidecar that does not trace has a pipeline too: an empty account is an account.
+        let threshold = config
+            .tracing
+            .as_ref()
+            .map_or(1.0, |t| t.correlation_threshold);
+        let correlator = Arc::new(Mutex::new(Correlator::new(threshold, ambient::now())));
         let (pipeline, worker) = match &config.tracing {
             None => {
                 let nothing = pipeline::Config {
@@ -155,7 +159,9 @@ impl Bound {
             }
             Some(tracing) => {
                 let resource = Resource::new(&config.name, tracing.resource.clone());
-                Pipeline::start(tracing.pipeline, &resource, tracing.otlp.clone(), None)
+                let settlement: Arc<dyn Settlement> = correlator.clone();
+                let otlp = tracing.otlp.clone();
+                Pipeline::start(tracing.pipeline, &resource, otlp, Some(settlement))
             }
         }
         .context("spans cannot be exported")?;
@@ -171,6 +177,7 @@ impl Bound {
             config,
             pipeline,
             worker,
+            correlator,
         })
     }
 
@@ -209,6 +216,7 @@ impl Bound {
             routes,
             pipeline,
             worker,
+            correlator,
         } = self;
 
         let mut own_ports: Vec<u16> = addresses.outbound.iter().map(SocketAddr::port).collect();
@@ -219,7 +227,7 @@ impl Bound {
         };
         let pool = Pool::new(limits, pool::tls_config());
         let owners = owners(&config);
-        let stacks = Stacks::new(&config, &pipeline, owners.as_ref());
+        let stacks = Stacks::new(&config, &pipeline, owners.as_ref(), &correlator);
 
         let readiness = Readiness::default();
         let (inbound_drain, inbound_watch) = watch::channel(false);
@@ -255,7 +263,8 @@ impl Bound {
         let mut operators = Endpoints::new("admin", 1);
         if let Some(listener) = admin {
             let admin = Admin::new(&config.name, pipeline, readiness.clone(), ambient::wall())
-                .with_owners(owners);
+                .with_owners(owners)
+                .with_correlator(config.tracing.is_some().then_some(correlator));
             let listen = Listener::new(Operators(admin), config.listen, admin_watch.clone(), None);
             operators.add(listener, listen, admin_watch)?;
         }
@@ -302,7 +311,12 @@ struct Stacks {
 }
 
 impl Stacks {
-    fn new(config: &Config, pipeline: &Pipeline, owners: Option<&Owners>) -> Self {
+    fn new(
+        config: &Config,
+        pipeline: &Pipeline,
+        owners: Option<&Owners>,
+        correlator: &Arc<Mutex<Correlator>>,
+    ) -> Self {
         let Some(tracing) = &config.tracing else {
             return Self {
                 inbound: None,
@@ -315,8 +329,6 @@ impl Stacks {
             ..
         } = tracing;
         let request_id_headers: Arc<[_]> = request_id_headers.clone().into();
-        let correlator = Correlator::new(THRESHOLD, ambient::now());
-        let correlator = Arc::new(Mutex::new(correlator));
         let secret = Secret::new([ambient::random(), ambient::random()]);
         let values = Echoes::new(&tracing.values, secret, correlate::MAX_OPEN);
         let layer = ServerLayer::new(Discard)
@@ -342,7 +354,7 @@ impl Stacks {
             layer,
             propagator: Arc::new(tracing.outbound.clone()),
             request_id_headers,
-            correlator,
+            correlator: correlator.clone(),
             values,
             pipeline: pipeline.clone(),
             owners: owners.cloned(),

@@ -79,6 +79,8 @@ pub struct Tracing {
     pub baggage_attributes: Vec<String>,
     /// Whether a request without an id gets one.
     pub make_request_id: bool,
+    /// How sure a parent must be to be asserted.
+    pub correlation_threshold: f32,
     /// Whether the app's processes are asked which of them made a call.
     pub process_evidence: bool,
     /// The head decision.

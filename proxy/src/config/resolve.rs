@@ -182,6 +182,7 @@ fn tracing(
         trust: settings.trust.clone(),
         baggage_attributes: settings.baggage_attributes.texts(),
         make_request_id: settings.make_request_id.0,
+        correlation_threshold: settings.correlation_threshold.0,
         process_evidence: settings.process_evidence.0,
         sampler: settings.sampler.sampler,
         request_id_headers: settings.request_id_headers.0.clone(),
@@ -459,6 +460,18 @@ mod tests {
             origin(&resolved, "tracing"),
             "off (environment OTEL_SDK_DISABLED)"
         );
+    }
+
+    #[test]
+    fn a_threshold_is_a_confidence() {
+        let with = |threshold| resolve(&sources(&[("correlation_threshold", threshold)], &[], ""));
+        let config = with("0.99").unwrap().config;
+        let threshold = config.tracing.unwrap().correlation_threshold;
+        assert!((threshold - 0.99).abs() < f32::EPSILON);
+        for wrong in ["0.4", "1.1", "NaN", "sure"] {
+            let error = with(wrong).unwrap_err().to_string();
+            assert!(error.contains("a number from 0.5 to 1"), "{error}");
+        }
     }
 
     #[test]

@@ -13,9 +13,9 @@ use throughline::{propagation::Format, trust::Trust};
 use super::{
     layer::Layers,
     value::{
-        App, Attributes, Bad, Bytes, Count, Endpoint, Exporter, FilePath, Headers, Hosts, Level,
-        List, NamedSampler, OrOff, OrPropagators, Pause, Routes, Shape, Switch, Text, Timeout,
-        Value, Workers, Written,
+        App, Attributes, Bad, Bytes, Confidence, Count, Endpoint, Exporter, FilePath, Headers,
+        Hosts, Level, List, NamedSampler, OrOff, OrPropagators, Pause, Routes, Shape, Switch, Text,
+        Timeout, Value, Workers, Written,
     },
 };
 use crate::{
@@ -245,6 +245,11 @@ settings! {
         /// Whether a request without an `x-request-id` gets one. The one of a trusted caller is kept,
         /// another is replaced, and none is ever altered.
         make_request_id: Switch { "on|off", default "on", example "on" }
+
+        /// How sure it must be that a request caused a call before it is said to be the call's parent.
+        /// Below, the call begins a trace of its own, with links to the candidates. 0.99 is strict, 0.8
+        /// is wide.
+        correlation_threshold: Confidence { "NUMBER", default "0.9", example "0.9" }
 
         /// Whether a call is matched with the request that the same process serves, where the app's
         /// processes can be seen: in a task with `pidMode: task` on ECS, in a pod with

@@ -15,7 +15,12 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, num::NonZeroU64, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    num::NonZeroU64,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use throughline::{
     client::Cause,
@@ -35,6 +40,7 @@ pub use self::{
 };
 use crate::{
     processes::{Carried, Verdict},
+    settle::{Outcome, Settlement},
     timing::{CallKey, Decision, Filter, Owner, RequestKey},
     values::{self, Weights},
     window::{Inbound, Key, Window},
@@ -89,15 +95,6 @@ pub struct Answer {
     /// The request that is known to have caused it by something else than time and values: what the
     /// call has in common with it may be learnt.
     pub taught_by: Option<values::Request>,
-}
-
-/// What became known of a call after it began.
-#[derive(Clone, Copy, Debug)]
-pub struct Outcome {
-    /// The likeliest causes, the likeliest first, with their probabilities.
-    pub likely: [Option<Link>; MAX_LINKS],
-    /// Whether the likeliest is sure enough to be believed.
-    pub believed: bool,
 }
 
 /// A span that may be the parent of a call.
@@ -411,6 +408,15 @@ impl Correlator {
     fn nanos(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.began);
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Settlement for Mutex<Correlator> {
+    fn settled(&self, now: Instant, each: &mut dyn FnMut(NonZeroU64, Outcome)) {
+        let mut correlator = self.lock().unwrap_or_else(PoisonError::into_inner);
+        for (call, outcome) in correlator.settled(now) {
+            each(call, outcome);
+        }
     }
 }
 

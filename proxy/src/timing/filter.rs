@@ -39,6 +39,9 @@ pub const MAX_NAMED: usize = 4;
 /// A call is settled after this long, whatever may still become known.
 const MAX_UNSETTLED: u64 = 4_000_000_000;
 
+/// The most that became known and was not asked for.
+const MAX_SETTLED: usize = 8192;
+
 /// The clock ticks in steps of at most this many nanoseconds; smaller ones are noticed.
 const COARSEST: u64 = 1_000_000;
 
@@ -592,7 +595,9 @@ impl<T: Copy> Filter<T> {
         for (named, (request, probability)) in settled.likely.iter_mut().zip(&makers) {
             *named = self.name(*request).map(|name| (name, *probability));
         }
-        self.settled.push(settled);
+        if self.settled.len() < MAX_SETTLED {
+            self.settled.push(settled);
+        }
         for candidate in &candidates {
             if let Some(entry) = self.requests.get_mut(candidate.request) {
                 entry.request.settle(slot);

@@ -22,6 +22,26 @@ impl Scalar for Timeout {
     }
 }
 
+/// How sure something has to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Confidence(pub(crate) f32);
+
+impl Scalar for Confidence {
+    fn from_text(text: &str) -> Result<Self, Bad> {
+        match text.parse() {
+            // Below a half another may be likelier.
+            Ok(confidence) if (0.5..=1.0).contains(&confidence) => Ok(Self(confidence)),
+            _ => Err(Bad::new(
+                "a confidence is a number from 0.5 to 1, as in 0.9",
+            )),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
 /// A time that may also be nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pause(pub(crate) Duration);

@@ -16,7 +16,7 @@ use throughline::{
 
 pub(crate) use self::{
     address::{App, Endpoint, Hosts, Routes},
-    amount::{Bytes, Count, Pause, Timeout, Workers},
+    amount::{Bytes, Confidence, Count, Pause, Timeout, Workers},
     pairs::{Attributes, Headers},
     word::{Exporter, FilePath, Level, NamedSampler, Switch, Text},
 };
