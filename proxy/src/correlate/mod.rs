@@ -246,7 +246,10 @@ impl Correlator {
             .and_then(|id| self.window.by_request_id(id))
             .map(|(key, _)| (key, Evidence::RequestId, 1.0));
         let served = call.process.and_then(|(verdict, open)| match verdict {
-            Verdict::Served { index, confidence } if *confidence >= self.threshold => {
+            // Of the only one there is, this is known anyhow.
+            Verdict::Served { index, confidence }
+                if *confidence >= self.threshold && candidates > 1 =>
+            {
                 Some((*open.get(*index)?, Evidence::Process, *confidence))
             }
             _ => None,

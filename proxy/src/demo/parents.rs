@@ -135,6 +135,7 @@ How each parent is known
 
   = propagated         3   50 %   told by the sidecar of the caller
   ~ sole_candidate     2   33 %   inferred: no other request was open
+  ~ timing             0    0 %   inferred: from learned delays
   ? left open          1   17 %   several were: no parent is claimed
 
   The services made 3 calls and sent no trace header with any; for 67 % of them

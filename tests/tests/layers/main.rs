@@ -70,7 +70,10 @@ fn sources(src: &Path) -> io::Result<Vec<Source>> {
             {
                 let text = fs::read_to_string(&path)?;
                 let module = module(path.strip_prefix(src).expect("found below it"));
-                found.push(Source { module, text });
+                // Tests may need a clock to count from, and stand outside of the law wherever they are.
+                if !module.iter().any(|part| part == "tests") {
+                    found.push(Source { module, text });
+                }
             }
         }
     }
