@@ -17,7 +17,7 @@ impl Default for Budget {
     fn default() -> Self {
         Self {
             links: 160,
-            ends: 24,
+            ends: 64,
             readings: 40,
         }
     }

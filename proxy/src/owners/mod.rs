@@ -280,8 +280,9 @@ impl Owners {
         let own = (asking.own).get_or_insert_with(|| host.sockets_of(caller));
         match own {
             Some(own) if !own.contains(&inode) => Seen::ByAnother,
-            // It may be another's too.
-            _ => Seen::Unknown,
+            // It may be another's too; but it is this one that calls.
+            Some(_) => Seen::By(caller),
+            None => Seen::Unknown,
         }
     }
 
