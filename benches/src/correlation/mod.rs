@@ -2,10 +2,12 @@
 //!
 //! [`events`] reads what one replica of a service saw, [`replay`] gives it to the filter of the sidecar
 //! as it would have come, and [`truth`] says afterwards who made each call. [`score`] counts what was
-//! right, and [`files`] is where all of these lie. Only [`files`] reads anything; the rest is pure.
+//! right, and [`files`] is where all of these lie. Only [`files`] reads anything; the rest is pure. [`load`]
+//! is traffic that nobody recorded: with it is measured what a decision costs.
 
 pub mod events;
 pub mod files;
+pub mod load;
 pub mod replay;
 pub mod score;
 pub mod truth;
