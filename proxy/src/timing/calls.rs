@@ -1,7 +1,5 @@
 //! The calls that something can still become known of.
 
-use std::collections::VecDeque;
-
 use super::{joint::Bit, order::Queue};
 
 /// The most calls that are remembered at a time.
@@ -28,6 +26,8 @@ impl CallKey {
 pub(super) struct Candidate {
     pub(super) request: u32,
     pub(super) odds: f32,
+    /// Whether it has not ended.
+    pub(super) is_open: bool,
 }
 
 /// What was said of a call when it began.
@@ -47,6 +47,8 @@ pub(super) enum Maker {
     Contested {
         candidates: Vec<Candidate>,
         bit: Bit,
+        /// Whether [`Joint`](super::joint::Joint) knows what is expected of those that are open.
+        is_expected: bool,
     },
     /// Nothing more becomes known.
     Settled,
@@ -87,8 +89,8 @@ impl Call {
 pub(super) struct Calls {
     slots: Vec<Option<Call>>,
     free: Vec<u32>,
-    /// Contested ones, the oldest first; settled ones are still among them.
-    contested: VecDeque<CallKey>,
+    /// Contested ones, the oldest first: no more than there are bits.
+    contested: Vec<u32>,
     generation: u32,
 }
 
@@ -97,14 +99,19 @@ impl Calls {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
-            contested: VecDeque::new(),
+            contested: Vec::new(),
             generation: 0,
         }
     }
 
+    /// Whether there is no room for another.
+    pub(super) fn is_full(&self) -> bool {
+        self.slots.len() - self.free.len() >= MAX_CALLS
+    }
+
     /// The new call's key, or `None` if there are too many.
     pub(super) fn insert(&mut self, mut call: Call) -> Option<CallKey> {
-        if self.slots.len() - self.free.len() >= MAX_CALLS {
+        if self.is_full() {
             return None;
         }
         self.generation = self.generation.wrapping_add(1);
@@ -121,7 +128,7 @@ impl Calls {
             generation: self.generation,
         };
         if matches!(call.maker, Maker::Contested { .. }) {
-            self.contested.push_back(key);
+            self.contested.push(slot);
         }
         self.slots[slot as usize] = Some(call);
         Some(key)
@@ -145,48 +152,74 @@ impl Calls {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
-    /// The contested calls.
-    pub(super) fn contested(&self) -> impl Iterator<Item = &Call> {
-        let live = |key: &CallKey| self.get(self.slot(*key)?);
-        let is_contested = |call: &&Call| matches!(call.maker, Maker::Contested { .. });
-        self.contested.iter().filter_map(live).filter(is_contested)
-    }
-
-    /// The slots of the contested calls.
-    pub(super) fn contested_slots(&self) -> impl Iterator<Item = u32> {
-        let live = |key: &CallKey| {
-            let slot = self.slot(*key)?;
-            matches!(self.get(slot)?.maker, Maker::Contested { .. }).then_some(slot)
-        };
-        self.contested.iter().filter_map(live)
-    }
-
-    /// The contested calls, to be changed.
+    /// Does `change` to each contested call.
     pub(super) fn contested_mut(&mut self, mut change: impl FnMut(&mut Call)) {
-        for at in 0..self.contested.len() {
-            let key = self.contested[at];
-            if let Some(slot) = self.slot(key)
-                && let Some(call) = self.get_mut(slot)
-                && matches!(call.maker, Maker::Contested { .. })
-            {
+        for slot in &self.contested {
+            if let Some(Some(call)) = self.slots.get_mut(*slot as usize) {
                 change(call);
             }
         }
     }
 
     /// The contested call that began first.
-    pub(super) fn oldest_contested(&mut self) -> Option<u32> {
-        while let Some(key) = self.contested.front().copied() {
-            let slot = self.slot(key).filter(|slot| {
-                let call = self.get(*slot);
-                call.is_some_and(|call| matches!(call.maker, Maker::Contested { .. }))
-            });
-            if slot.is_some() {
-                return slot;
-            }
-            self.contested.pop_front();
+    pub(super) fn oldest_contested(&self) -> Option<u32> {
+        self.contested.first().copied()
+    }
+
+    /// The first contested call all of whose candidates have ended.
+    pub(super) fn all_ended(&self) -> Option<u32> {
+        let has_open = |slot: &u32| match self.get(*slot).map(|call| &call.maker) {
+            Some(Maker::Contested { candidates, .. }) => candidates.iter().any(|c| c.is_open),
+            _ => true,
+        };
+        let mut contested = self.contested.iter().copied();
+        contested.find(|slot| !has_open(slot))
+    }
+
+    /// A request did not make this call.
+    pub(super) fn give_up(&mut self, slot: u32, request: u32) {
+        if let Some(call) = self.get_mut(slot)
+            && let Maker::Contested {
+                candidates,
+                is_expected,
+                ..
+            } = &mut call.maker
+        {
+            candidates.retain(|candidate| candidate.request != request);
+            *is_expected = false;
         }
-        None
+    }
+
+    /// A request that may have made this call has ended.
+    pub(super) fn ended(&mut self, slot: u32, request: u32) {
+        if let Some(call) = self.get_mut(slot)
+            && let Maker::Contested {
+                candidates,
+                is_expected,
+                ..
+            } = &mut call.maker
+        {
+            for candidate in candidates.iter_mut().filter(|c| c.request == request) {
+                candidate.is_open = false;
+            }
+            *is_expected = false;
+        }
+    }
+
+    /// A contested call is not any more; these are the requests that may have made it.
+    pub(super) fn settle(&mut self, slot: u32) -> Option<(Vec<Candidate>, Bit)> {
+        let at = self.contested.iter().position(|known| *known == slot)?;
+        self.contested.remove(at);
+        let call = self.get_mut(slot)?;
+        match std::mem::replace(&mut call.maker, Maker::Settled) {
+            Maker::Contested {
+                candidates, bit, ..
+            } => Some((candidates, bit)),
+            other => {
+                call.maker = other;
+                None
+            }
+        }
     }
 
     /// Forgets a call that is answered and settled.

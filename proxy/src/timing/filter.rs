@@ -8,8 +8,8 @@ use super::{
     delays::Event,
     guards::{Audit, Bands, Loads, Makers},
     joint::{Joint, Set},
-    order::{Orders, Queue},
-    request::{Claim, MAX_HYPOTHESES, Request, Scratch},
+    order::{Equal, Orders, Preference, Queue},
+    request::{Buffers, Claim, MAX_HYPOTHESES, Request, Scratch},
     requests::{RequestKey, Requests},
     states::States,
 };
@@ -19,6 +19,9 @@ const MAX_OPEN: usize = 1024;
 
 /// The most requests that are remembered, with those that ended and are not settled.
 const MAX_REQUESTS: usize = 4 * MAX_OPEN;
+
+/// So many requests can begin without an allocation after as many have ended.
+const MAX_SPARE: usize = 64;
 
 /// The most hypotheses of all requests, about.
 const MAX_HYPOTHESES_IN_ALL: usize = 2048;
@@ -150,7 +153,10 @@ pub struct Filter<T> {
     last: Option<u64>,
     settled: Vec<Settled<T>>,
     odds: Vec<(u32, f32)>,
+    equals: Vec<Equal>,
     scratch: Scratch,
+    /// Of requests that are forgotten, for those to come.
+    spare: Vec<Buffers>,
     remembered: usize,
     /// Open requests that are not known here, for there were too many.
     crowd: usize,
@@ -177,7 +183,9 @@ impl<T: Copy> Filter<T> {
             last: None,
             settled: Vec::new(),
             odds: Vec::new(),
+            equals: Vec::new(),
             scratch: Scratch::default(),
+            spare: Vec::new(),
             remembered: 0,
             crowd: 0,
         }
@@ -193,7 +201,8 @@ impl<T: Copy> Filter<T> {
             return None;
         }
         let route = self.route_numbers.of(route);
-        let request = Request::begin(now, route, &mut self.states);
+        let buffers = self.spare.pop().unwrap_or_default();
+        let request = Request::begin(now, route, &mut self.states, buffers);
         self.remembered += 1;
         Some(self.requests.insert(request, name))
     }
@@ -282,6 +291,9 @@ impl<T: Copy> Filter<T> {
         decision.doubt = self.doubt(kind, said);
 
         let is_alone = odds.len() == 1 && background < MIN_CANDIDATE * total;
+        let preference = preferred.as_ref();
+        let factor = preference.map(|preferred| (preferred.first, preferred.factor));
+        let mut queue = None;
         let maker = match odds.first() {
             None => {
                 let background = &mut self.kinds[usize::from(kind)].background;
@@ -293,21 +305,29 @@ impl<T: Copy> Filter<T> {
                 self.odds = odds;
                 return decision;
             }
+            // There is no room to remember it, nor a bit to be spent on it.
+            Some(_) if self.calls.is_full() => {
+                self.odds = odds;
+                return decision;
+            }
             Some((slot, _)) if is_alone => Maker::Certain(*slot),
-            Some(_) => Maker::Contested {
-                candidates: odds
-                    .iter()
-                    .map(|&(request, odds)| Candidate { request, odds })
-                    .collect(),
-                bit: self.bit(),
-            },
+            Some(_) => {
+                queue = preference.map(|preferred| Queue::new(preferred, &self.equals));
+                let candidates = odds.iter().map(|&(request, odds)| Candidate {
+                    request,
+                    odds,
+                    is_open: true,
+                });
+                Maker::Contested {
+                    candidates: candidates.collect(),
+                    bit: self.bit(),
+                    is_expected: false,
+                }
+            }
         };
         let mut call = Call::new(kind, now, maker, background);
         call.said = said;
-        let factor = preferred
-            .as_ref()
-            .map(|(queue, factor)| (queue.first(), *factor));
-        call.queue = preferred.map(|(queue, _)| queue);
+        call.queue = queue;
         let Some(key) = self.calls.insert(call) else {
             self.odds = odds;
             return decision;
@@ -329,26 +349,33 @@ impl<T: Copy> Filter<T> {
                 let factor = weight * preference.map_or(1.0, |(_, factor)| factor);
                 self.contest(slot, number, kind, now, factor, total - odds);
             }
+            self.settle_where_all_ended();
         }
         self.odds = odds;
-        self.settle_where_all_ended();
         decision
     }
 
     /// Of requests that are equally far, the one that waits longest may be served first.
-    fn prefer_first(&self, odds: &mut [(u32, f32)]) -> Option<(Queue, f32)> {
+    ///
+    /// The equals are left in `self.equals`.
+    fn prefer_first(&mut self, odds: &mut [(u32, f32)]) -> Option<Preference> {
         let state = |slot: u32| self.requests.get(slot)?.request.likeliest();
         let (most, least) = {
             let most = odds.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
             (most.0, most.1 * MIN_EQUAL)
         };
         let (of, _) = state(most)?;
-        let equals = odds.iter().enumerate().filter_map(|(at, (slot, odds))| {
+        let equals = odds.iter().enumerate().filter_map(|(place, (slot, odds))| {
             let (theirs, since) = (*odds >= least).then(|| state(*slot))??;
-            (theirs == of).then_some((at, since))
+            (theirs == of).then_some(Equal {
+                place,
+                request: *slot,
+                since,
+            })
         });
-        let equals: Vec<(usize, u64)> = equals.collect();
-        self.orders.prefer(of, &equals, odds)
+        self.equals.clear();
+        self.equals.extend(equals);
+        self.orders.prefer(of, &self.equals, odds)
     }
 
     /// Why the likeliest is not to be believed, if there is a reason.
@@ -407,13 +434,7 @@ impl<T: Copy> Filter<T> {
             return;
         };
         let calls = &mut self.calls;
-        let mut give_up = |call: u32| {
-            if let Some(call) = calls.get_mut(call)
-                && let Maker::Contested { candidates, .. } = &mut call.maker
-            {
-                candidates.retain(|candidate| candidate.request != slot);
-            }
-        };
+        let mut give_up = |call: u32| calls.give_up(call, slot);
         let states = &mut self.states;
         if !entry.request.contest(claim, states, &mut give_up) {
             give_up(call);
@@ -455,10 +476,8 @@ impl<T: Copy> Filter<T> {
                 }
             }
             Maker::Contested { candidates, .. } => {
-                for candidate in candidates {
-                    if self.requests.is_open(candidate.request)
-                        && let Some(entry) = self.requests.get_mut(candidate.request)
-                    {
+                for candidate in candidates.iter().filter(|candidate| candidate.is_open) {
+                    if let Some(entry) = self.requests.get_mut(candidate.request) {
                         entry.request.answer(Some(slot), now, &mut self.states);
                     }
                 }
@@ -484,6 +503,9 @@ impl<T: Copy> Filter<T> {
         entry.request.end(now, &mut self.states);
         if entry.request.is_contested() {
             entry.joined = true;
+            for call in entry.request.contested() {
+                self.calls.ended(call, slot);
+            }
             self.join(slot);
             self.settle_where_all_ended();
         } else {
@@ -515,32 +537,27 @@ impl<T: Copy> Filter<T> {
 
     /// What is expected of the requests that have not ended, for each contested call.
     fn expect_others(&mut self) {
-        for call in self.calls.contested() {
-            if let Maker::Contested { candidates, bit } = &call.maker {
-                let open = candidates
-                    .iter()
-                    .filter(|candidate| self.requests.is_open(candidate.request));
+        let joint = &mut self.joint;
+        self.calls.contested_mut(|call| {
+            if let Maker::Contested {
+                candidates,
+                bit,
+                is_expected,
+            } = &mut call.maker
+                && !*is_expected
+            {
+                let open = candidates.iter().filter(|candidate| candidate.is_open);
                 let odds: f32 = open.map(|candidate| candidate.odds).sum();
-                self.joint.expect(*bit, f64::from(call.background + odds));
+                joint.expect(*bit, f64::from(call.background + odds));
+                *is_expected = true;
             }
-        }
+        });
     }
 
     /// Settles the calls all of whose candidates have ended.
     fn settle_where_all_ended(&mut self) {
-        loop {
-            let ended = self.calls.contested_slots().find(|slot| {
-                self.calls.get(*slot).is_some_and(|call| match &call.maker {
-                    Maker::Contested { candidates, .. } => candidates
-                        .iter()
-                        .all(|candidate| !self.requests.is_open(candidate.request)),
-                    _ => false,
-                })
-            });
-            match ended {
-                Some(slot) => self.settle(slot),
-                None => return,
-            }
+        while let Some(slot) = self.calls.all_ended() {
+            self.settle(slot);
         }
     }
 
@@ -550,12 +567,10 @@ impl<T: Copy> Filter<T> {
         let Some(key) = self.calls.key(slot) else {
             return;
         };
-        let Some(call) = self.calls.get_mut(slot) else {
+        let Some((candidates, bit)) = self.calls.settle(slot) else {
             return;
         };
-        let maker = std::mem::replace(&mut call.maker, Maker::Settled);
-        let Maker::Contested { candidates, bit } = maker else {
-            call.maker = maker;
+        let Some(call) = self.calls.get_mut(slot) else {
             return;
         };
         let (kept, background) = (call.kept, call.background);
@@ -602,7 +617,7 @@ impl<T: Copy> Filter<T> {
             if let Some(entry) = self.requests.get_mut(candidate.request) {
                 entry.request.settle(slot);
                 entry.kept = entry.kept.min(kept);
-                if !self.requests.is_open(candidate.request) {
+                if !candidate.is_open {
                     self.forget_if_done(candidate.request);
                 }
             }
@@ -621,7 +636,7 @@ impl<T: Copy> Filter<T> {
     ) -> Vec<(u32, f32, f32)> {
         let ended = self.joint.settle(bit);
         let left = 1.0 - ended.iter().map(|(_, share)| share).sum::<f64>();
-        let open = |candidate: &Candidate| self.requests.is_open(candidate.request);
+        let open = |candidate: &Candidate| candidate.is_open;
         let odds = |of: &dyn Fn(&Candidate) -> bool| -> f64 {
             let odds: f32 = candidates.iter().filter(|c| of(c)).map(|c| c.odds).sum();
             f64::from(background + odds).max(f64::MIN_POSITIVE)
@@ -675,6 +690,9 @@ impl<T: Copy> Filter<T> {
                 kind.makers.learn(route, probability);
             }
         });
+        if self.spare.len() < MAX_SPARE {
+            self.spare.extend(entry.request.into_buffers());
+        }
     }
 
     /// What became known since this was asked last. Calls that have waited for long are settled.

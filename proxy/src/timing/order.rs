@@ -23,10 +23,36 @@ pub(super) struct Queue {
     expected: f32,
 }
 
-impl Queue {
+/// A request that is as far as the likeliest maker of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Equal {
+    /// Its place among the odds.
+    pub(super) place: usize,
+    pub(super) request: u32,
+    /// Since when it waits.
+    pub(super) since: u64,
+}
+
+/// Who is preferred among equals.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Preference {
+    state: u32,
     /// Who waited longest.
-    pub(super) fn first(&self) -> u32 {
-        self.first
+    pub(super) first: u32,
+    /// What its odds were multiplied by.
+    pub(super) factor: f32,
+    expected: f32,
+}
+
+impl Queue {
+    /// What is to be learnt from, once it is known which of the equals made the call.
+    pub(super) fn new(preference: &Preference, equals: &[Equal]) -> Self {
+        Self {
+            state: preference.state,
+            first: preference.first,
+            all: equals.iter().map(|equal| equal.request).collect(),
+            expected: preference.expected,
+        }
     }
 }
 
@@ -47,15 +73,14 @@ pub(super) struct Orders {
 impl Orders {
     /// Raises the odds of the one that has waited longest among those that are as far as the likeliest.
     ///
-    /// `equals` are places in `odds`, each with since when it waits, of requests in `state`. Says by
-    /// what the odds of whom were multiplied, and what to learn from later.
+    /// `equals` are in `state`. Says by what the odds of whom were multiplied.
     pub(super) fn prefer(
         &self,
         state: u32,
-        equals: &[(usize, u64)],
+        equals: &[Equal],
         odds: &mut [(u32, f32)],
-    ) -> Option<(Queue, f32)> {
-        let (first, _) = *equals.iter().min_by_key(|(_, since)| *since)?;
+    ) -> Option<Preference> {
+        let first = equals.iter().min_by_key(|equal| equal.since)?;
         if equals.len() < 2 {
             return None;
         }
@@ -64,15 +89,14 @@ impl Orders {
             .states
             .get(&state)
             .map_or(1.0, |learned| learned.log.exp() as f32);
-        odds[first].1 *= factor;
-        let sum: f32 = equals.iter().map(|(at, _)| odds[*at].1).sum();
-        let queue = Queue {
+        odds[first.place].1 *= factor;
+        let sum: f32 = equals.iter().map(|equal| odds[equal.place].1).sum();
+        Some(Preference {
             state,
-            first: odds[first].0,
-            all: equals.iter().map(|(at, _)| odds[*at].0).collect(),
-            expected: odds[first].1 / sum.max(f32::MIN_POSITIVE),
-        };
-        Some((queue, factor))
+            first: first.request,
+            factor,
+            expected: odds[first.place].1 / sum.max(f32::MIN_POSITIVE),
+        })
     }
 
     /// It became known who made the call: each request with its probability.

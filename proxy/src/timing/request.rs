@@ -1,5 +1,7 @@
 //! One request: a mixture of hypotheses about what it has called so far.
 
+use std::cell::RefCell;
+
 use super::{
     delays::Event,
     states::{States, Step},
@@ -19,6 +21,9 @@ pub(super) const MAX_CONTESTS: usize = 32;
 
 /// The path of a long request is learnt from now and then, and then forgotten.
 const MAX_STEPS: usize = 1024;
+
+/// Room for longer paths is given back.
+const MAX_SPARE_STEPS: usize = 256;
 
 /// Before the first step.
 const BEGINNING: u32 = u32::MAX;
@@ -70,7 +75,12 @@ pub(super) struct Claim<'c> {
 
 /// Room for [`Request::contest`] to work in.
 #[derive(Debug, Default)]
-pub(super) struct Scratch(std::cell::RefCell<Vec<(f32, bool, usize)>>);
+pub(super) struct Scratch {
+    /// What each hypothesis is worth, without this call and with it.
+    values: RefCell<Vec<(f32, bool, usize)>>,
+    /// The hypotheses before the call.
+    before: RefCell<Vec<Hypothesis>>,
+}
 
 /// A request, from its begin until nothing more can become known of it.
 #[derive(Debug)]
@@ -81,20 +91,42 @@ pub(super) struct Request {
     visits: Vec<Visit>,
 }
 
+/// Room that a request had, for another.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    hypotheses: Vec<Hypothesis>,
+    visits: Vec<Visit>,
+}
+
 impl Request {
-    pub(super) fn begin(now: u64, route: u16, states: &mut States) -> Self {
+    pub(super) fn begin(now: u64, route: u16, states: &mut States, buffers: Buffers) -> Self {
+        let Buffers {
+            mut hypotheses,
+            visits,
+        } = buffers;
+        hypotheses.push(Hypothesis {
+            weight: 1.0,
+            state: states.begin(route),
+            since: now,
+            step: BEGINNING,
+            made: 0,
+        });
         Self {
             route,
-            hypotheses: vec![Hypothesis {
-                weight: 1.0,
-                state: states.begin(route),
-                since: now,
-                step: BEGINNING,
-                made: 0,
-            }],
+            hypotheses,
             contests: [None; MAX_CONTESTS],
-            visits: Vec::new(),
+            visits,
         }
+    }
+
+    /// The room that it had, unless that was more than most need.
+    pub(super) fn into_buffers(mut self) -> Option<Buffers> {
+        self.hypotheses.clear();
+        self.visits.clear();
+        (self.visits.capacity() <= MAX_SPARE_STEPS).then_some(Buffers {
+            hypotheses: self.hypotheses,
+            visits: self.visits,
+        })
     }
 
     /// The rate at which this request makes such a call now, per second.
@@ -189,7 +221,7 @@ impl Request {
             call: claim.call,
             message: claim.message,
         });
-        let mut values = claim.scratch.0.borrow_mut();
+        let mut values = claim.scratch.values.borrow_mut();
         values.clear();
         let mut sum = 0.0;
         for (at, hypothesis) in self.hypotheses.iter().enumerate() {
@@ -212,7 +244,9 @@ impl Request {
         values.sort_by(|a, b| b.0.total_cmp(&a.0));
         values.truncate(claim.max_hypotheses);
         let sum: f32 = values.iter().map(|(value, ..)| value).sum();
-        let before = std::mem::take(&mut self.hypotheses);
+        let mut before = claim.scratch.before.borrow_mut();
+        before.clear();
+        before.append(&mut self.hypotheses);
         let step = Some(Step::Call(claim.kind));
         for (value, makes, at) in values.iter() {
             let hypothesis = before[*at];
@@ -231,7 +265,7 @@ impl Request {
             };
             self.hypotheses.push(next);
         }
-        drop(values);
+        drop((values, before));
         self.normalise();
         let made = self.hypotheses.iter().fold(0, |all, h| all | h.made);
         for (at, contest) in self.contests.iter_mut().enumerate() {
@@ -286,6 +320,11 @@ impl Request {
                 hypothesis.made &= !(1 << place);
             }
         }
+    }
+
+    /// The contested calls that it may have made.
+    pub(super) fn contested(&self) -> impl Iterator<Item = u32> {
+        self.contests.iter().flatten().map(|contest| contest.call)
     }
 
     /// Whether any call of it is contested.
