@@ -185,8 +185,11 @@ impl Calls {
                 ..
             } = &mut call.maker
         {
-            candidates.retain(|candidate| candidate.request != request);
-            *is_expected = false;
+            let found = candidates.iter().position(|c| c.request == request);
+            if let Some(at) = found {
+                candidates.remove(at);
+                *is_expected = false;
+            }
         }
     }
 

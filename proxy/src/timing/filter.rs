@@ -313,14 +313,21 @@ impl<T: Copy> Filter<T> {
             Some((slot, _)) if is_alone => Maker::Certain(*slot),
             Some(_) => {
                 queue = preference.map(|preferred| Queue::new(preferred, &self.equals));
-                let candidates = odds.iter().map(|&(request, odds)| Candidate {
+                let bit = self.bit();
+                // Who has no room for one more can only say that it did not make it.
+                let has_room = |&&(slot, _): &&(u32, f32)| {
+                    let entry = self.requests.get(slot);
+                    entry.is_some_and(|entry| entry.request.has_room())
+                };
+                let candidates = odds.iter().filter(has_room);
+                let candidates = candidates.map(|&(request, odds)| Candidate {
                     request,
                     odds,
                     is_open: true,
                 });
                 Maker::Contested {
                     candidates: candidates.collect(),
-                    bit: self.bit(),
+                    bit,
                     is_expected: false,
                 }
             }

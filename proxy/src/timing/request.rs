@@ -322,6 +322,11 @@ impl Request {
         }
     }
 
+    /// Whether it can have made one more contested call.
+    pub(super) fn has_room(&self) -> bool {
+        self.free_place().is_some()
+    }
+
     /// The contested calls that it may have made.
     pub(super) fn contested(&self) -> impl Iterator<Item = u32> {
         self.contests.iter().flatten().map(|contest| contest.call)
