@@ -28,7 +28,7 @@ pub(crate) const LEVELS: [Level; 4] = [
     },
     Level {
         at_once: 4,
-        requests: 300,
+        requests: 1000,
     },
     Level {
         at_once: 16,
