@@ -270,7 +270,7 @@ impl<T: Copy> Filter<T> {
                     .iter()
                     .map(|&(request, odds)| Candidate { request, odds })
                     .collect(),
-                bit: self.bit(),
+                bit: self.bit(total),
             },
         };
         let mut call = Call::new(kind, now, maker, background);
@@ -297,7 +297,7 @@ impl<T: Copy> Filter<T> {
                 let preference = factor.filter(|(first, _)| *first == slot);
                 let weight = self.requests.key(slot).map_or(1.0, &weigh);
                 let factor = weight * preference.map_or(1.0, |(_, factor)| factor);
-                self.contest(slot, number, kind, now, factor, total - odds);
+                self.contest(slot, number, kind, now, factor, (odds, total));
             }
         }
         self.odds = odds;
@@ -361,14 +361,23 @@ impl<T: Copy> Filter<T> {
     }
 
     /// A request may have made a call, or another.
-    fn contest(&mut self, slot: u32, call: u32, kind: u16, now: u64, factor: f32, others: f32) {
+    fn contest(
+        &mut self,
+        slot: u32,
+        call: u32,
+        kind: u16,
+        now: u64,
+        factor: f32,
+        (odds, all): (f32, f32),
+    ) {
         let open = self.requests.open().len().max(1);
         let claim = Claim {
             call,
             event: Event::Call(kind),
             kind,
             factor,
-            message: 1.0 / others.max(1e-12),
+            message: 1.0 / (all - odds).max(1e-12),
+            all,
             max_hypotheses: (MAX_HYPOTHESES_IN_ALL / open).clamp(2, MAX_HYPOTHESES),
             now,
             scratch: &self.scratch,
@@ -391,9 +400,9 @@ impl<T: Copy> Filter<T> {
     }
 
     /// A bit for a contested call; if there is none left, the oldest one is settled.
-    fn bit(&mut self) -> super::joint::Bit {
+    fn bit(&mut self, all: f32) -> super::joint::Bit {
         loop {
-            if let Some(bit) = self.joint.begin() {
+            if let Some(bit) = self.joint.begin(f64::from(all)) {
                 return bit;
             }
             match self.calls.oldest_contested() {
