@@ -2,10 +2,13 @@
 
 use std::collections::VecDeque;
 
-use super::{joint::Bit, order::Queue};
+use super::{joint::Bit, order::Queue, requests::RequestKey};
 
 /// The most calls that are remembered at a time.
 const MAX_CALLS: usize = 4096;
+
+/// The longest queue of contested calls, with those that are settled and still in it.
+const MAX_QUEUE: usize = 1024;
 
 /// Names a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,8 +44,8 @@ pub(super) struct Said {
 /// Who made a call.
 #[derive(Debug)]
 pub(super) enum Maker {
-    /// This request, for certain.
-    Certain(u32),
+    /// This request, for certain. It may end, and another take its slot, before the call is answered.
+    Certain(RequestKey),
     /// One of these, or none.
     Contested {
         candidates: Vec<Candidate>,
@@ -90,6 +93,8 @@ pub(super) struct Calls {
     /// Contested ones, the oldest first; settled ones are still among them.
     contested: VecDeque<CallKey>,
     generation: u32,
+    /// The slot that is looked at next where one has to be given up.
+    next_given_up: usize,
 }
 
 impl Calls {
@@ -99,11 +104,15 @@ impl Calls {
             free: Vec::new(),
             contested: VecDeque::new(),
             generation: 0,
+            next_given_up: 0,
         }
     }
 
     /// The new call's key, or `None` if there are too many.
     pub(super) fn insert(&mut self, mut call: Call) -> Option<CallKey> {
+        if self.slots.len() - self.free.len() >= MAX_CALLS {
+            self.give_up_one();
+        }
         if self.slots.len() - self.free.len() >= MAX_CALLS {
             return None;
         }
@@ -122,6 +131,7 @@ impl Calls {
         };
         if matches!(call.maker, Maker::Contested { .. }) {
             self.contested.push_back(key);
+            self.shorten_queue();
         }
         self.slots[slot as usize] = Some(call);
         Some(key)
@@ -143,6 +153,18 @@ impl Calls {
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Call> {
         self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// How many are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.slots.iter().flatten().count()
+    }
+
+    /// How many are queued to be settled, with those that are.
+    #[cfg(test)]
+    pub(super) fn queue_len(&self) -> usize {
+        self.contested.len()
     }
 
     /// The contested calls.
@@ -189,11 +211,41 @@ impl Calls {
         None
     }
 
-    /// Forgets a call that is answered and settled.
+    /// Of settled calls behind an old one that is not, only so many are kept in the queue.
+    fn shorten_queue(&mut self) {
+        if self.contested.len() > MAX_QUEUE {
+            let mut queue = std::mem::take(&mut self.contested);
+            queue.retain(|key| {
+                let call = self.slot(*key).and_then(|slot| self.get(slot));
+                call.is_some_and(|call| matches!(call.maker, Maker::Contested { .. }))
+            });
+            self.contested = queue;
+        }
+    }
+
+    /// Forgets a call whose maker is certain, in turn: it may never be answered.
+    fn give_up_one(&mut self) {
+        for _ in 0..self.slots.len() {
+            let at = self.next_given_up % self.slots.len();
+            self.next_given_up = at + 1;
+            let maker = self.slots[at].as_ref().map(|call| &call.maker);
+            if let Some(Maker::Certain(_)) = maker
+                && let Ok(slot) = u32::try_from(at)
+            {
+                self.slots[at] = None;
+                self.free.push(slot);
+                return;
+            }
+        }
+    }
+
+    /// Forgets a call of which nothing more becomes known, not even by its answer.
     pub(super) fn remove_if_done(&mut self, slot: u32) {
-        let is_done = self
-            .get(slot)
-            .is_some_and(|call| !call.is_open && !matches!(call.maker, Maker::Contested { .. }));
+        let is_done = self.get(slot).is_some_and(|call| match call.maker {
+            Maker::Certain(_) => !call.is_open,
+            Maker::Contested { .. } => false,
+            Maker::Settled => true,
+        });
         if is_done {
             self.slots[slot as usize] = None;
             self.free.push(slot);

@@ -30,6 +30,9 @@ const MAX_KINDS: u16 = 1023;
 /// Who is less likely than this to have made a call is no candidate.
 const MIN_CANDIDATE: f32 = 1e-4;
 
+/// The most that a request is weighed up.
+const MAX_WEIGHT: f32 = 1e9;
+
 /// Equals are looked for among those that are not less likely than this against the likeliest.
 const MIN_EQUAL: f32 = 1e-3;
 
@@ -98,6 +101,25 @@ struct Kind {
     background: Background,
     makers: Makers,
     audit: Audit,
+}
+
+/// How much a filter remembers.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    pub(super) requests: usize,
+    /// Of all requests.
+    pub(super) hypotheses: usize,
+    /// Of the request with the most.
+    pub(super) visits: usize,
+    pub(super) calls: usize,
+    pub(super) contested: usize,
+    /// Contested calls, with those that are settled and still in the queue.
+    pub(super) queue: usize,
+    /// Assignments and ended requests.
+    pub(super) joint: (usize, usize),
+    pub(super) states: usize,
+    pub(super) kinds: usize,
 }
 
 /// Requests and calls in time. `T` is what the caller names a request by.
@@ -195,6 +217,15 @@ impl<T: Copy> Filter<T> {
                 ..Decision::nothing(open)
             };
         }
+        // What is no number weighs nothing, and nothing weighs so much that a sum overflows.
+        let weigh = |key| {
+            let weight = weigh(key);
+            if weight.is_nan() {
+                0.0
+            } else {
+                weight.clamp(0.0, MAX_WEIGHT)
+            }
+        };
         self.infer(now, kind, open, weigh)
     }
 
@@ -202,14 +233,14 @@ impl<T: Copy> Filter<T> {
     fn certain(&mut self, now: u64, kind: u16, key: RequestKey, open: usize) -> Decision<T> {
         let slot = self.requests.slot(key);
         let slot = slot.filter(|slot| self.requests.is_open(*slot));
-        let Some((slot, entry)) = slot.and_then(|s| Some((s, self.requests.get_mut(s)?))) else {
+        let Some(entry) = slot.and_then(|slot| self.requests.get_mut(slot)) else {
             return Decision::nothing(open);
         };
         entry
             .request
             .call(Event::Call(kind), kind, now, &mut self.states);
         let name = entry.name;
-        let call = Call::new(kind, now, Maker::Certain(slot), 0.0);
+        let call = Call::new(kind, now, Maker::Certain(key), 0.0);
         Decision {
             call: self.calls.insert(call),
             likely: [Some((name, 1.0)), None, None, None],
@@ -264,7 +295,10 @@ impl<T: Copy> Filter<T> {
                 self.odds = odds;
                 return decision;
             }
-            Some((slot, _)) if is_alone => Maker::Certain(*slot),
+            Some((slot, _)) if is_alone => self
+                .requests
+                .key(*slot)
+                .map_or(Maker::Settled, Maker::Certain),
             Some(_) => Maker::Contested {
                 candidates: odds
                     .iter()
@@ -353,7 +387,9 @@ impl<T: Copy> Filter<T> {
             Some(Doubt::Ambiguous)
         } else if self.kinds[usize::from(kind)].makers.may_join(learnt) {
             Some(Doubt::Join)
-        } else if said.is_some_and(|said| !self.loads.are_proven(said.open)) {
+        } else if !self.kinds[usize::from(kind)].audit.is_good()
+            || said.is_some_and(|said| !self.loads.are_proven(said.open))
+        {
             Some(Doubt::Unproven)
         } else {
             None
@@ -427,8 +463,9 @@ impl<T: Copy> Filter<T> {
         }
         match &call.maker {
             Maker::Certain(request) => {
-                if self.requests.is_open(*request)
-                    && let Some(entry) = self.requests.get_mut(*request)
+                if let Some(slot) = self.requests.slot(*request)
+                    && self.requests.is_open(slot)
+                    && let Some(entry) = self.requests.get_mut(slot)
                 {
                     entry.request.answer(None, now, &mut self.states);
                 }
@@ -597,7 +634,7 @@ impl<T: Copy> Filter<T> {
         background: f32,
     ) -> Vec<(u32, f32, f32)> {
         let ended = self.joint.settle(bit);
-        let left = 1.0 - ended.iter().map(|(_, share)| share).sum::<f64>();
+        let left = (1.0 - ended.iter().map(|(_, share)| share).sum::<f64>()).max(0.0);
         let open = |candidate: &Candidate| self.requests.is_open(candidate.request);
         let odds = |of: &dyn Fn(&Candidate) -> bool| -> f64 {
             let odds: f32 = candidates.iter().filter(|c| of(c)).map(|c| c.odds).sum();
@@ -673,6 +710,23 @@ impl<T: Copy> Filter<T> {
         self.requests.open().len() + self.crowd
     }
 
+    /// How much is remembered.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> Sizes {
+        let requests = || self.requests.all().map(|entry| entry.request.sizes());
+        Sizes {
+            requests: requests().count(),
+            hypotheses: requests().map(|(hypotheses, _)| hypotheses).sum(),
+            visits: requests().map(|(_, visits)| visits).max().unwrap_or(0),
+            calls: self.calls.len(),
+            contested: self.calls.contested().count(),
+            queue: self.calls.queue_len(),
+            joint: self.joint.sizes(),
+            states: self.states.len(),
+            kinds: self.kinds.len(),
+        }
+    }
+
     fn name(&self, slot: u32) -> Option<T> {
         self.requests.get(slot).map(|entry| entry.name)
     }
@@ -699,7 +753,12 @@ impl<T: Copy> Filter<T> {
         } else {
             self.clock.busy += passed;
         }
-        self.last = Some(self.last.unwrap_or(now).max(now));
+        if self.last.is_some_and(|last| now < last) {
+            // The clock was set back. Nobody waits for it to catch up.
+            self.calls
+                .contested_mut(|call| call.began = call.began.min(now));
+        }
+        self.last = Some(now);
         let mut grain = self.states.grain();
         while grain > 1 && !now.is_multiple_of(grain) {
             grain /= 10;

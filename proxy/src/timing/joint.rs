@@ -238,6 +238,12 @@ impl Joint {
         shares
     }
 
+    /// How many assignments and requests there are.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.assignments.len(), self.requests.len())
+    }
+
     fn normalise(&mut self) {
         let all: f64 = self.assignments.iter().map(|a| a.weight).sum();
         #[expect(clippy::cast_precision_loss, reason = "at most a few hundred")]

@@ -349,6 +349,12 @@ impl Request {
         }
     }
 
+    /// How many hypotheses and visits there are.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.hypotheses.len(), self.visits.len())
+    }
+
     fn normalise(&mut self) {
         let sum: f32 = self.hypotheses.iter().map(|h| h.weight).sum();
         let is_something = sum > 0.0 && sum.is_finite();
