@@ -1,6 +1,6 @@
 //! The calls that something can still become known of.
 
-use super::{joint::Bit, order::Queue};
+use super::{joint::Bit, order::Queue, requests::RequestKey};
 
 /// The most calls that are remembered at a time.
 const MAX_CALLS: usize = 4096;
@@ -41,8 +41,8 @@ pub(super) struct Said {
 /// Who made a call.
 #[derive(Debug)]
 pub(super) enum Maker {
-    /// This request, for certain.
-    Certain(u32),
+    /// This request, for certain. It may end, and another take its slot, before the call is answered.
+    Certain(RequestKey),
     /// One of these, or none.
     Contested {
         candidates: Vec<Candidate>,
@@ -92,6 +92,8 @@ pub(super) struct Calls {
     /// Contested ones, the oldest first: no more than there are bits.
     contested: Vec<u32>,
     generation: u32,
+    /// The slot that is looked at next where one has to be given up.
+    next_given_up: usize,
 }
 
 impl Calls {
@@ -101,17 +103,22 @@ impl Calls {
             free: Vec::new(),
             contested: Vec::new(),
             generation: 0,
+            next_given_up: 0,
         }
     }
 
-    /// Whether there is no room for another.
-    pub(super) fn is_full(&self) -> bool {
-        self.slots.len() - self.free.len() >= MAX_CALLS
+    /// Whether there is room for another, if need be in place of one whose maker is certain.
+    pub(super) fn make_room(&mut self) -> bool {
+        let is_full = |calls: &Self| calls.slots.len() - calls.free.len() >= MAX_CALLS;
+        if is_full(self) {
+            self.give_up_one();
+        }
+        !is_full(self)
     }
 
     /// The new call's key, or `None` if there are too many.
     pub(super) fn insert(&mut self, mut call: Call) -> Option<CallKey> {
-        if self.is_full() {
+        if !self.make_room() {
             return None;
         }
         self.generation = self.generation.wrapping_add(1);
@@ -150,6 +157,18 @@ impl Calls {
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Call> {
         self.slots.get_mut(slot as usize)?.as_mut()
+    }
+
+    /// How many are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.slots.iter().flatten().count()
+    }
+
+    /// How many are contested.
+    #[cfg(test)]
+    pub(super) fn contested_len(&self) -> usize {
+        self.contested.len()
     }
 
     /// Does `change` to each contested call.
@@ -225,11 +244,29 @@ impl Calls {
         }
     }
 
-    /// Forgets a call that is answered and settled.
+    /// Forgets a call whose maker is certain, in turn: it may never be answered.
+    fn give_up_one(&mut self) {
+        for _ in 0..self.slots.len() {
+            let at = self.next_given_up % self.slots.len();
+            self.next_given_up = at + 1;
+            let maker = self.slots[at].as_ref().map(|call| &call.maker);
+            if let Some(Maker::Certain(_)) = maker
+                && let Ok(slot) = u32::try_from(at)
+            {
+                self.slots[at] = None;
+                self.free.push(slot);
+                return;
+            }
+        }
+    }
+
+    /// Forgets a call of which nothing more becomes known, not even by its answer.
     pub(super) fn remove_if_done(&mut self, slot: u32) {
-        let is_done = self
-            .get(slot)
-            .is_some_and(|call| !call.is_open && !matches!(call.maker, Maker::Contested { .. }));
+        let is_done = self.get(slot).is_some_and(|call| match call.maker {
+            Maker::Certain(_) => !call.is_open,
+            Maker::Contested { .. } => false,
+            Maker::Settled => true,
+        });
         if is_done {
             self.slots[slot as usize] = None;
             self.free.push(slot);

@@ -33,6 +33,9 @@ const MAX_KINDS: u16 = 1023;
 /// Who is less likely than this to have made a call is no candidate.
 const MIN_CANDIDATE: f32 = 1e-4;
 
+/// The most that a request is weighed up.
+const MAX_WEIGHT: f32 = 1e9;
+
 /// Equals are looked for among those that are not less likely than this against the likeliest.
 const MIN_EQUAL: f32 = 1e-3;
 
@@ -129,6 +132,23 @@ struct Kind {
     background: Background,
     makers: Makers,
     audit: Audit,
+}
+
+/// How much a filter remembers.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    pub(super) requests: usize,
+    /// Of all requests.
+    pub(super) hypotheses: usize,
+    /// Of the request with the most.
+    pub(super) visits: usize,
+    pub(super) calls: usize,
+    pub(super) contested: usize,
+    /// Assignments and ended requests.
+    pub(super) joint: (usize, usize),
+    pub(super) states: usize,
+    pub(super) kinds: usize,
 }
 
 /// Requests and calls in time. `T` is what the caller names a request by.
@@ -232,6 +252,15 @@ impl<T: Copy> Filter<T> {
                 ..Decision::nothing(open)
             };
         }
+        // What is no number weighs nothing, and nothing weighs so much that a sum overflows.
+        let weigh = |key| {
+            let weight = weigh(key);
+            if weight.is_nan() {
+                0.0
+            } else {
+                weight.clamp(0.0, MAX_WEIGHT)
+            }
+        };
         self.infer(now, kind, open, weigh)
     }
 
@@ -239,14 +268,14 @@ impl<T: Copy> Filter<T> {
     fn certain(&mut self, now: u64, kind: u16, key: RequestKey, open: usize) -> Decision<T> {
         let slot = self.requests.slot(key);
         let slot = slot.filter(|slot| self.requests.is_open(*slot));
-        let Some((slot, entry)) = slot.and_then(|s| Some((s, self.requests.get_mut(s)?))) else {
+        let Some(entry) = slot.and_then(|slot| self.requests.get_mut(slot)) else {
             return Decision::nothing(open);
         };
         entry
             .request
             .call(Event::Call(kind), kind, now, &mut self.states);
         let name = entry.name;
-        let call = Call::new(kind, now, Maker::Certain(slot), 0.0);
+        let call = Call::new(kind, now, Maker::Certain(key), 0.0);
         Decision {
             call: self.calls.insert(call),
             likely: [Some((name, 1.0)), None, None, None],
@@ -306,14 +335,17 @@ impl<T: Copy> Filter<T> {
                 return decision;
             }
             // There is no room to remember it, nor a bit to be spent on it.
-            Some(_) if self.calls.is_full() => {
+            Some(_) if !self.calls.make_room() => {
                 self.odds = odds;
                 return decision;
             }
-            Some((slot, _)) if is_alone => Maker::Certain(*slot),
+            Some((slot, _)) if is_alone => self
+                .requests
+                .key(*slot)
+                .map_or(Maker::Settled, Maker::Certain),
             Some(_) => {
                 queue = preference.map(|preferred| Queue::new(preferred, &self.equals));
-                let bit = self.bit();
+                let bit = self.bit(total);
                 // Who has no room for one more can only say that it did not make it.
                 let has_room = |&&(slot, _): &&(u32, f32)| {
                     let entry = self.requests.get(slot);
@@ -354,7 +386,7 @@ impl<T: Copy> Filter<T> {
                 let preference = factor.filter(|(first, _)| *first == slot);
                 let weight = self.requests.key(slot).map_or(1.0, &weigh);
                 let factor = weight * preference.map_or(1.0, |(_, factor)| factor);
-                self.contest(slot, number, kind, now, factor, total - odds);
+                self.contest(slot, number, kind, now, factor, (odds, total));
             }
             self.settle_where_all_ended();
         }
@@ -417,7 +449,9 @@ impl<T: Copy> Filter<T> {
             Some(Doubt::Ambiguous)
         } else if self.kinds[usize::from(kind)].makers.may_join(learnt) {
             Some(Doubt::Join)
-        } else if said.is_some_and(|said| !self.loads.are_proven(said.open)) {
+        } else if !self.kinds[usize::from(kind)].audit.is_good()
+            || said.is_some_and(|said| !self.loads.are_proven(said.open))
+        {
             Some(Doubt::Unproven)
         } else {
             None
@@ -425,14 +459,23 @@ impl<T: Copy> Filter<T> {
     }
 
     /// A request may have made a call, or another.
-    fn contest(&mut self, slot: u32, call: u32, kind: u16, now: u64, factor: f32, others: f32) {
+    fn contest(
+        &mut self,
+        slot: u32,
+        call: u32,
+        kind: u16,
+        now: u64,
+        factor: f32,
+        (odds, all): (f32, f32),
+    ) {
         let open = self.requests.open().len().max(1);
         let claim = Claim {
             call,
             event: Event::Call(kind),
             kind,
             factor,
-            message: 1.0 / others.max(1e-12),
+            message: 1.0 / (all - odds).max(1e-12),
+            all,
             max_hypotheses: (MAX_HYPOTHESES_IN_ALL / open).clamp(2, MAX_HYPOTHESES),
             now,
             scratch: &self.scratch,
@@ -449,9 +492,9 @@ impl<T: Copy> Filter<T> {
     }
 
     /// A bit for a contested call; if there is none left, the oldest one is settled.
-    fn bit(&mut self) -> super::joint::Bit {
+    fn bit(&mut self, all: f32) -> super::joint::Bit {
         loop {
-            if let Some(bit) = self.joint.begin() {
+            if let Some(bit) = self.joint.begin(f64::from(all)) {
                 return bit;
             }
             match self.calls.oldest_contested() {
@@ -476,8 +519,9 @@ impl<T: Copy> Filter<T> {
         }
         match &call.maker {
             Maker::Certain(request) => {
-                if self.requests.is_open(*request)
-                    && let Some(entry) = self.requests.get_mut(*request)
+                if let Some(slot) = self.requests.slot(*request)
+                    && self.requests.is_open(slot)
+                    && let Some(entry) = self.requests.get_mut(slot)
                 {
                     entry.request.answer(None, now, &mut self.states);
                 }
@@ -642,7 +686,7 @@ impl<T: Copy> Filter<T> {
         background: f32,
     ) -> Vec<(u32, f32, f32)> {
         let ended = self.joint.settle(bit);
-        let left = 1.0 - ended.iter().map(|(_, share)| share).sum::<f64>();
+        let left = (1.0 - ended.iter().map(|(_, share)| share).sum::<f64>()).max(0.0);
         let open = |candidate: &Candidate| candidate.is_open;
         let odds = |of: &dyn Fn(&Candidate) -> bool| -> f64 {
             let odds: f32 = candidates.iter().filter(|c| of(c)).map(|c| c.odds).sum();
@@ -721,6 +765,22 @@ impl<T: Copy> Filter<T> {
         self.requests.open().len() + self.crowd
     }
 
+    /// How much is remembered.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> Sizes {
+        let requests = || self.requests.all().map(|entry| entry.request.sizes());
+        Sizes {
+            requests: requests().count(),
+            hypotheses: requests().map(|(hypotheses, _)| hypotheses).sum(),
+            visits: requests().map(|(_, visits)| visits).max().unwrap_or(0),
+            calls: self.calls.len(),
+            contested: self.calls.contested_len(),
+            joint: self.joint.sizes(),
+            states: self.states.len(),
+            kinds: self.kinds.len(),
+        }
+    }
+
     fn name(&self, slot: u32) -> Option<T> {
         self.requests.get(slot).map(|entry| entry.name)
     }
@@ -747,7 +807,12 @@ impl<T: Copy> Filter<T> {
         } else {
             self.clock.busy += passed;
         }
-        self.last = Some(self.last.unwrap_or(now).max(now));
+        if self.last.is_some_and(|last| now < last) {
+            // The clock was set back. Nobody waits for it to catch up.
+            self.calls
+                .contested_mut(|call| call.began = call.began.min(now));
+        }
+        self.last = Some(now);
         let mut grain = self.states.grain();
         while grain > 1 && !now.is_multiple_of(grain) {
             grain /= 10;

@@ -56,8 +56,12 @@ pub(super) struct Joint {
     requests: Vec<Ended>,
     /// The bits that stand for a call.
     used: u128,
-    /// For each of them, the odds that a request made it that has not ended, or nobody did.
+    /// For each of them, the odds that a request made it that has not ended, or nobody did; as a share
+    /// of `scale`.
     others: [f64; 128],
+    /// For each of them, the odds of all when it began. Odds are rates and may be large or small in any
+    /// unit; the product of a hundred of them has no place in a float, that of their shares has.
+    scale: [f64; 128],
 }
 
 impl Joint {
@@ -71,23 +75,29 @@ impl Joint {
             requests: Vec::new(),
             used: 0,
             others: [1.0; 128],
+            scale: [1.0; 128],
         }
     }
 
-    /// A bit for one more contested call, if there is one left.
-    pub(super) fn begin(&mut self) -> Option<Bit> {
+    /// A bit for one more contested call, if there is one left. `all` are the odds of all who may have
+    /// made it.
+    pub(super) fn begin(&mut self, all: f64) -> Option<Bit> {
         let bit = u8::try_from((!self.used).trailing_zeros()).ok()?;
         self.used |= 1_u128.checked_shl(u32::from(bit))?;
+        self.scale[usize::from(bit)] = all.max(f64::MIN_POSITIVE);
+        self.others[usize::from(bit)] = 1.0;
         Some(Bit(bit))
     }
 
     /// The odds that a request made this call that has not ended, or that nobody did.
     pub(super) fn expect(&mut self, call: Bit, others: f64) {
-        self.others[usize::from(call.0)] = others;
+        let call = usize::from(call.0);
+        self.others[call] = others / self.scale[call];
     }
 
-    /// A request has ended; these are its choices, at most 256. Says what share of all that is possible
-    /// was kept.
+    /// A request has ended; these are its choices, at most 256, each with its weight, in which the odds
+    /// of each call that it made are a share of those of all. Says what share of all that is possible was
+    /// kept.
     pub(super) fn end(&mut self, request: u32, choices: &[(Set, f64)]) -> f64 {
         let choices: Vec<(u128, f64)> = choices.iter().map(|(made, w)| (made.0, *w)).collect();
         let mut next = self.extended(&choices, |clash| (clash == 0).then_some(1.0));
@@ -226,6 +236,12 @@ impl Joint {
             is_same
         });
         shares
+    }
+
+    /// How many assignments and requests there are.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.assignments.len(), self.requests.len())
     }
 
     fn normalise(&mut self) {

@@ -26,3 +26,6 @@ mod states;
 pub use calls::CallKey;
 pub use filter::{Decision, Doubt, Filter, MAX_NAMED, Owner, Settled};
 pub use requests::RequestKey;
+
+#[cfg(test)]
+mod tests;

@@ -54,8 +54,8 @@ struct Visit {
 #[derive(Clone, Copy, Debug)]
 struct Contest {
     call: u32,
-    /// What a hypothesis is multiplied by for having made the call: one over the odds of all others.
-    message: f32,
+    /// What a hypothesis was multiplied by for having made the call, in shares of the odds of all.
+    share: f64,
 }
 
 /// What a hypothesis is worth now, and what it would be if it made the call.
@@ -67,6 +67,8 @@ pub(super) struct Claim<'c> {
     /// What the call's headers and the order of requests add to the odds.
     pub(super) factor: f32,
     pub(super) message: f32,
+    /// The odds of all, itself among them.
+    pub(super) all: f32,
     pub(super) max_hypotheses: usize,
     pub(super) now: u64,
     /// Where hypotheses are sorted.
@@ -219,7 +221,7 @@ impl Request {
         };
         self.contests[place] = Some(Contest {
             call: claim.call,
-            message: claim.message,
+            share: f64::from(claim.message) * f64::from(claim.all),
         });
         let mut values = claim.scratch.values.borrow_mut();
         values.clear();
@@ -295,7 +297,7 @@ impl Request {
                     && hypothesis.made & 1 << at != 0
                 {
                     made |= bit(contest.call);
-                    weight /= f64::from(contest.message);
+                    weight /= contest.share;
                 }
             }
             (made, weight)
@@ -389,6 +391,12 @@ impl Request {
             step: u32::try_from(self.visits.len() - 1).unwrap_or(BEGINNING),
             ..hypothesis
         }
+    }
+
+    /// How many hypotheses and visits there are.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.hypotheses.len(), self.visits.len())
     }
 
     fn normalise(&mut self) {

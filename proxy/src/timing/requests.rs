@@ -93,6 +93,12 @@ impl<T: Copy> Requests<T> {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
 
+    /// All that are remembered.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = &Entry<T>> {
+        self.slots.iter().flatten()
+    }
+
     pub(super) fn is_open(&self, slot: u32) -> bool {
         self.get(slot).is_some_and(|entry| entry.open.is_some())
     }

@@ -130,6 +130,12 @@ impl States {
         next
     }
 
+    /// How many states there are.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     fn intern(&mut self, mut key: Key) -> u32 {
         if self.all.len() >= MAX_STATES && !self.index.contains_key(&key) {
             key.route = u16::MAX;
