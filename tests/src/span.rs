@@ -81,8 +81,12 @@ impl Span {
     #[must_use]
     pub fn candidates(&self) -> Vec<(String, f64)> {
         let links = self.span.links.iter();
-        let candidates =
-            links.filter(|link| text(&link.attributes, "throughline.link") == Some("candidate"));
+        let candidates = links.filter(|link| {
+            matches!(
+                text(&link.attributes, "throughline.link"),
+                Some("candidate" | "parent")
+            )
+        });
         candidates
             .map(|link| {
                 let confidence = float(&link.attributes, "throughline.parent.confidence");

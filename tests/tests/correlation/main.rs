@@ -34,6 +34,7 @@ use fastrand::Rng;
 use judge::{Spans, judge, missing, said};
 use load::{LEVELS, Level};
 use recording::Caused;
+use serde_json::Value;
 use table::Row;
 use throughline_tests::{Collector, Sidecar, Span};
 use tokio::sync::Mutex;
@@ -105,6 +106,7 @@ async fn measure(caller: Caller) {
     }
     run.assert_complete();
     run.assert_that_the_truth_matters(&rows);
+    run.assert_that_the_report_agrees(&rows);
     for (level, row) in LEVELS.iter().zip(&rows) {
         let at_once = level.at_once;
         assert!(row.share_wrong() <= MAX_WRONG, "{at_once} at once: {row:?}");
@@ -127,6 +129,8 @@ struct Run {
     told: Told,
     spans: Vec<Span>,
     said: Spans,
+    /// What the sidecar says of its own decisions.
+    report: Value,
 }
 
 impl Run {
@@ -151,7 +155,9 @@ impl Run {
             });
         }
         let spans = spans(&sidecar, &collector, &pressed).await;
+        let report = sidecar.ask_admin("/api/correlation").await;
         Self {
+            report: serde_json::from_str(&report).expect("JSON"),
             caller,
             pressed,
             told: truth::read(&witness),
@@ -206,6 +212,19 @@ impl Run {
         complaints.extend(missing(&self.told, &arrivals, &self.said));
         // A request that fails may take its call along.
         assert!(complaints.len() <= failed, "{complaints:#?}");
+    }
+
+    /// What the sidecar says of itself is what was seen of it.
+    fn assert_that_the_report_agrees(&self, rows: &[Row]) {
+        let routes = self.report["routes"].as_array().expect("rows");
+        let said: u64 = routes.iter().filter_map(|row| row["calls"].as_u64()).sum();
+        let calls: usize = rows.iter().map(Row::calls).sum();
+        assert_eq!(said, calls as u64, "{}", self.report);
+        let asserted: usize = rows.iter().map(|row| row.right() + row.wrong()).sum();
+        #[expect(clippy::cast_precision_loss, reason = "a ratio of small counts")]
+        let coverage = asserted as f64 / calls as f64;
+        let claimed = self.report["coverage"].as_f64().expect("a number");
+        assert!((coverage - claimed).abs() < 0.01, "{coverage}: {claimed}");
     }
 
     /// The verdicts follow the truth and nothing else: if each request had made the calls of another,

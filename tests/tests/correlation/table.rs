@@ -66,6 +66,10 @@ impl Row {
     }
 
     /// How many calls have the right parent.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls
+    }
+
     pub(crate) fn right(&self) -> usize {
         self.right
     }

@@ -133,7 +133,7 @@ fn settled_calls_do_not_queue_behind_one_that_is_not() {
         }
     }
     let sizes = filter.sizes();
-    assert!(sizes.contested <= 1024, "{sizes:?}");
+    assert!(sizes.contested <= 128, "{sizes:?}");
 }
 
 #[test]
