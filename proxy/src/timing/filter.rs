@@ -318,6 +318,12 @@ impl<T: Copy> Filter<T> {
             open,
         });
         decision.doubt = self.doubt(kind, said);
+        if open > 1
+            && decision.doubt.is_none()
+            && let Some((_, likeliest)) = &mut decision.likely[0]
+        {
+            *likeliest = narrow(self.bands.calibrated(f64::from(*likeliest)));
+        }
 
         let is_alone = odds.len() == 1 && background < MIN_CANDIDATE * total;
         let preference = preferred.as_ref();
@@ -833,4 +839,9 @@ impl<T: Copy> Decision<T> {
             doubt: Some(Doubt::Nobody),
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a probability")]
+fn narrow(probability: f64) -> f32 {
+    probability as f32
 }

@@ -59,6 +59,13 @@ impl Share {
         }
     }
 
+    fn nothing() -> Self {
+        Self {
+            seen: 0.0,
+            value: 0.0,
+        }
+    }
+
     /// The newest counts for 1 of `memory`, and for more as long as less was seen than `patience`.
     fn see(&mut self, value: f64, patience: f64, memory: f64) {
         self.seen += 1.0;
@@ -140,6 +147,8 @@ impl Loads {
 pub(super) struct Bands {
     from: [f64; 3],
     bands: [Share; 3],
+    /// How much more was confirmed than was said.
+    surplus: [Share; 3],
 }
 
 impl Bands {
@@ -148,10 +157,8 @@ impl Bands {
         let above = |share: f64| 1.0 - (1.0 - threshold) * share;
         Self {
             from: [threshold, above(0.5), above(0.2)],
-            bands: [Share {
-                seen: 0.0,
-                value: 0.0,
-            }; 3],
+            bands: [Share::nothing(); 3],
+            surplus: [Share::nothing(); 3],
         }
     }
 
@@ -164,6 +171,13 @@ impl Bands {
     pub(super) fn check(&mut self, confidence: f64, confirmed: f64) {
         let band = self.band(confidence);
         self.bands[band].see(confirmed, 0.0, 16.0);
+        self.surplus[band].see(confirmed - confidence, 30.0, 300.0);
+    }
+
+    /// The confidence of a decision, in the light of how those like it turned out.
+    pub(super) fn calibrated(&self, confidence: f64) -> f64 {
+        let surplus = self.surplus[self.band(confidence)].value;
+        (confidence + surplus).clamp(self.from[0], f64::max(confidence, 0.9999))
     }
 
     /// Whether nothing speaks against decisions of this confidence.
