@@ -2,7 +2,7 @@
 //! and of a request that we send to it.
 //!
 //! [`Owners`] asks the kernel, and `processes` judges. What is asked on the way of a request is bounded
-//! by a [`Budget`] of system calls, and each connection is asked about once: what a guess does not find
+//! by a `Budget` of system calls, and each connection is asked about once: what a guess does not find
 //! is looked for by a thread of our own, and is there for the next request on that connection. Apps that
 //! turn out to be one process, and hosts on which nothing can be seen, are asked about in a rare sample.
 
