@@ -318,11 +318,8 @@ impl<T: Copy> Filter<T> {
             open,
         });
         decision.doubt = self.doubt(kind, said);
-        if open > 1
-            && decision.doubt.is_none()
-            && let Some((_, likeliest)) = &mut decision.likely[0]
-        {
-            *likeliest = narrow(self.bands.calibrated(f64::from(*likeliest)));
+        if open > 1 && decision.doubt.is_none() {
+            self.calibrate(&mut decision.likely);
         }
 
         let is_alone = odds.len() == 1 && background < MIN_CANDIDATE * total;
@@ -421,6 +418,19 @@ impl<T: Copy> Filter<T> {
         self.equals.clear();
         self.equals.extend(equals);
         self.orders.prefer(of, &self.equals, odds)
+    }
+
+    /// Says how sure decisions like this one turned out to be; the others share what is left.
+    fn calibrate(&self, likely: &mut [Option<(T, f32)>; MAX_NAMED]) {
+        let [Some((_, first)), others @ ..] = likely else {
+            return;
+        };
+        let before = *first;
+        *first = narrow(self.bands.calibrated(f64::from(before)));
+        let rest = (1.0 - *first) / (1.0 - before).max(f32::EPSILON);
+        for (_, probability) in others.iter_mut().flatten() {
+            *probability *= rest.min(1.0);
+        }
     }
 
     /// Why the likeliest is not to be believed, if there is a reason.
