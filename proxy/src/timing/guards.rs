@@ -115,6 +115,10 @@ pub(super) struct Loads([Share; 12]);
 /// Decisions at a load, or at half of it, before it is believed there.
 const TRIALS: f64 = 4.0;
 
+/// From this load on, nine open requests or more, each has to prove itself, with so many decisions.
+const QUEUES: usize = 4;
+const MANY_TRIALS: f64 = 12.0;
+
 impl Loads {
     pub(super) fn new() -> Self {
         Self([Share::hoped(); 12])
@@ -138,7 +142,9 @@ impl Loads {
         let [below, here] = [self.0[load - 1], self.0[load]];
         let is_good = |load: Share| load.value >= CONFIRMED_AT_LOAD;
         let is_tried = |load: Share| load.seen >= TRIALS && is_good(load);
-        is_good(here) && (here.seen >= TRIALS || is_tried(below))
+        // Above a handful, half as many prove nothing: a queue begins at once, not by and by.
+        let is_tried_here = here.seen >= if load < QUEUES { TRIALS } else { MANY_TRIALS };
+        is_good(here) && (is_tried_here || load < QUEUES && is_tried(below))
     }
 }
 
