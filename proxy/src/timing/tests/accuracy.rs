@@ -97,23 +97,43 @@ fn six_fans_at_a_time_are_told_apart_nearly_as_well() {
     report.check_precise("6 in flight", 0.98, 0.5, 0.65);
 }
 
-#[test]
-fn a_load_that_jumps_does_not_mislead() {
+/// A FIFO app with four workers: alone for a while, and then with so many requests at once.
+fn jumped(routes: &[Route], then: usize, requests: usize, seed: u64) -> Report {
     let jump = Load::Closed {
         first: 1,
         after: 300,
-        then: 64,
+        then,
     };
+    let app = App {
+        workers: 4,
+        ..app(routes.to_vec(), jump, requests)
+    };
+    observe(&app.run(seed))
+}
+
+/// For a while. What happens later is in the test after this one.
+#[test]
+fn a_load_that_jumps_does_not_mislead_at_first() {
     for routes in [serial(), parallel()] {
         for seed in 1..3 {
-            let app = App {
-                workers: 4,
-                ..app(routes.clone(), jump, 550)
-            };
-            let report = observe(&app.run(seed));
+            let report = jumped(&routes, 64, 550, seed);
             report.check_few_are_wrong("from 1 to 64");
             // While it was alone, each request was asserted; so this is not for want of saying anything.
             assert!(report.at_once().asserted > 400);
+        }
+    }
+}
+
+#[test]
+#[ignore = "not kept yet: of 48 runs with calls in parallel 14 have more than 1 % wrong, up to 11.5 % at \
+            once and 20 % finally; it settles on what confirms itself"]
+fn a_load_that_jumps_and_stays_does_not_mislead() {
+    for routes in [serial(), parallel()] {
+        for then in [8, 16, 24, 32, 48, 64] {
+            for seed in 1..9 {
+                let report = jumped(&routes, then, 1500, seed);
+                report.check_few_are_wrong(&format!("from 1 to {then}, seed {seed}"));
+            }
         }
     }
 }
