@@ -49,6 +49,9 @@ struct Ended {
     choices: Vec<(u128, f64)>,
 }
 
+/// An assignment and one more choice: score, weight, the assignment, and the choice.
+type Extended = (f64, f64, usize, u8);
+
 /// The likeliest assignments of contested calls to ended requests.
 #[derive(Debug)]
 pub(super) struct Joint {
@@ -109,13 +112,22 @@ impl Joint {
             });
             kept = 0.0;
         }
-        next.sort_by(|a, b| b.0.total_cmp(&a.0));
         let all: f64 = next.iter().map(|(score, ..)| score).sum();
-        next.truncate(MAX_ASSIGNMENTS);
+        // The likeliest first; of equals, the one that was before.
+        let order = |a: &Extended, b: &Extended| {
+            let place = |extended: &Extended| (extended.2, extended.3);
+            b.0.total_cmp(&a.0).then_with(|| place(a).cmp(&place(b)))
+        };
+        if next.len() > MAX_ASSIGNMENTS {
+            next.select_nth_unstable_by(MAX_ASSIGNMENTS, order);
+            next.truncate(MAX_ASSIGNMENTS);
+        }
+        next.sort_unstable_by(order);
         let least = next.first().map_or(0.0, |best| best.0 * MIN_SHARE);
         next.retain(|(score, ..)| *score >= least);
         let left: f64 = next.iter().map(|(score, ..)| score).sum();
-        kept *= left / all.max(f64::MIN_POSITIVE);
+        // The two are summed in different orders, so that what is left may seem more than all.
+        kept *= (left / all.max(f64::MIN_POSITIVE)).min(1.0);
         let assignments = next.iter().map(|(_, weight, before, choice)| {
             let before = &self.assignments[*before];
             let mut chosen = Vec::with_capacity(before.chosen.len() + 1);
@@ -133,7 +145,7 @@ impl Joint {
         kept
     }
 
-    /// All assignments with one of `choices` added: score, weight, the one before, and the choice.
+    /// All assignments with one of `choices` added.
     ///
     /// The score is the weight with what is expected of the calls that are left to others: without that,
     /// assignments with more calls and with fewer could not be compared.
@@ -141,13 +153,17 @@ impl Joint {
         &self,
         choices: &[(u128, f64)],
         clash: impl Fn(u32) -> Option<f64>,
-    ) -> Vec<(f64, f64, usize, u8)> {
+    ) -> Vec<Extended> {
         let mut next = Vec::with_capacity(self.assignments.len() * choices.len());
+        // The calls of one request are few, and all others are left over in each of its choices.
+        let any = choices.iter().fold(0, |any, (made, _)| any | made);
         for (before, assignment) in self.assignments.iter().enumerate() {
+            let rest = self.left(assignment.made, self.used & !any);
             for (choice, (made, weight)) in (0_u8..).zip(choices) {
                 if let Some(factor) = clash((assignment.made & made).count_ones()) {
                     let weight = assignment.weight * weight * factor;
-                    let score = weight * self.left(assignment.made | made, self.used);
+                    let left = self.left(assignment.made | made, self.used & any);
+                    let score = weight * rest * left;
                     next.push((score, weight, before, choice));
                 }
             }

@@ -31,11 +31,12 @@ struct Key {
 struct State {
     key: Key,
     delays: Delays,
+    /// Sorted by the step: where kinds have ids in their names, there are many.
     next: Vec<(Step, u32)>,
 }
 
 /// What takes a request from one state to the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
     /// It calls.
     Call(u16),
@@ -107,9 +108,10 @@ impl States {
     /// The state after a step.
     pub(super) fn after(&mut self, state: u32, step: Step) -> u32 {
         let from = &self.all[state as usize];
-        if let Some((_, next)) = from.next.iter().find(|(known, _)| *known == step) {
-            return *next;
-        }
+        let place = match from.next.binary_search_by_key(&step, |(step, _)| *step) {
+            Ok(known) => return from.next[known].1,
+            Err(place) => place,
+        };
         let mut key = from.key.clone();
         match step {
             Step::Call(kind) => {
@@ -126,7 +128,7 @@ impl States {
             }
         }
         let next = self.intern(key);
-        self.all[state as usize].next.push((step, next));
+        self.all[state as usize].next.insert(place, (step, next));
         next
     }
 
