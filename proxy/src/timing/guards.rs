@@ -183,7 +183,10 @@ impl Bands {
     /// The confidence of a decision, in the light of how those like it turned out.
     pub(super) fn calibrated(&self, confidence: f64) -> f64 {
         let surplus = self.surplus[self.band(confidence)].value;
-        (confidence + surplus).clamp(self.from[0], f64::max(confidence, 0.9999))
+        // Not `clamp`, which panics where a threshold is above all that is ever said.
+        (confidence + surplus)
+            .min(f64::max(confidence, 0.9999))
+            .max(self.from[0])
     }
 
     /// Whether nothing speaks against decisions of this confidence.

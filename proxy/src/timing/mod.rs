@@ -14,6 +14,7 @@ mod background;
 mod bins;
 mod bounded;
 mod calls;
+mod decision;
 mod delays;
 mod filter;
 mod guards;
@@ -24,7 +25,8 @@ mod requests;
 mod states;
 
 pub use calls::CallKey;
-pub use filter::{Decision, Doubt, Filter, MAX_NAMED, Owner, Settled};
+pub use decision::{Decision, Doubt, MAX_NAMED, Owner, Settled};
+pub use filter::Filter;
 pub use requests::RequestKey;
 
 #[cfg(test)]

@@ -7,8 +7,8 @@
 //!
 //! ```text
 //! cargo test -p throughline-tests --test correlation -- --nocapture           # all, with the table
-//! THROUGHLINE_CORRELATION_TABLE=/tmp/table.md cargo test …                    # the table in a file
-//! THROUGHLINE_CORRELATION_RECORDINGS=/tmp/recordings cargo test …             # what happened, as CSV
+//! THROUGHLINE_CORRELATION_TABLE=table.md cargo test …                         # the table in a file
+//! THROUGHLINE_CORRELATION_RECORDINGS=recordings cargo test …                  # what happened, as CSV
 //! ```
 
 #![expect(
@@ -225,6 +225,11 @@ impl Run {
         let coverage = asserted as f64 / calls as f64;
         let claimed = self.report["coverage"].as_f64().expect("a number");
         assert!((coverage - claimed).abs() < 0.01, "{coverage}: {claimed}");
+        // What more than one request can have made is looked at again when these have ended.
+        let settled = self.report["settled"].as_object().expect("counts");
+        let settled: u64 = settled.values().filter_map(Value::as_u64).sum();
+        let by_time: usize = rows.iter().map(Row::by_time).sum();
+        assert!(2 * settled >= by_time as u64, "{by_time}: {}", self.report);
     }
 
     /// The verdicts follow the truth and nothing else: if each request had made the calls of another,

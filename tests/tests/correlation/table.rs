@@ -66,6 +66,12 @@ impl Row {
     }
 
     /// How many calls have the right parent.
+    /// The calls that were decided by time, or left open.
+    pub(crate) fn by_time(&self) -> usize {
+        let of = |evidence| self.evidence.get(evidence).copied().unwrap_or_default();
+        of("timing") + of("open")
+    }
+
     pub(crate) fn calls(&self) -> usize {
         self.calls
     }

@@ -1,8 +1,95 @@
-//! Bodies that are looked at for values that come back.
+//! Values that come back: what they tell, and that whatever is looked at for them stays as it is.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use throughline_tests::{Client, Setup, Sidecar, Upstream, raw, streamed, text};
+use throughline_tests::{
+    Client, Collector, Kind, Protocol, Setup, Sidecar, Upstream, raw, streamed, text,
+};
+use tokio::sync::Barrier;
+
+/// How many requests are open at once where the app is to be told by nothing but a value.
+const AT_ONCE: usize = 6;
+
+/// An app that asks for the account of a user, `/users/{id}` → `/accounts/{id}`, by the sidecar's way out.
+/// Users whose name begins with `many` all have to be there before the first account is asked for.
+async fn accounts(way_out: Arc<OnceLock<SocketAddr>>) -> Upstream {
+    let all_here = Arc::new(Barrier::new(AT_ONCE));
+    Upstream::http1(move |request: Request<hyper::body::Incoming>| {
+        let (way_out, all_here) = (way_out.clone(), all_here.clone());
+        async move {
+            let id = request
+                .uri()
+                .path()
+                .trim_start_matches("/users/")
+                .to_owned();
+            if id.starts_with("many") {
+                all_here.wait().await;
+            }
+            let mut client = Client::http1(*way_out.get().unwrap()).await;
+            let account = client.get(&format!("/accounts/{id}")).await;
+            Response::new(text(account.text()))
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_id_that_comes_back_tells_the_cause_among_many() {
+    let collector = Collector::start().await;
+    let all_asked = Arc::new(Barrier::new(AT_ONCE));
+    // None of many is answered before all have asked: each is decided while all are open.
+    let bank = Upstream::http1(move |request: Request<hyper::body::Incoming>| {
+        let all_asked = all_asked.clone();
+        async move {
+            if request.uri().path().starts_with("/accounts/many") {
+                all_asked.wait().await;
+            }
+            Response::new(text("7"))
+        }
+    })
+    .await;
+    let way_out = Arc::new(OnceLock::new());
+    let app = accounts(way_out.clone()).await;
+    let sidecar = Setup::beside(app.address())
+        .flag("process-evidence", "off")
+        .flag("route", &format!("127.0.0.1:0={}", bank.address()))
+        .exporting(&collector, Protocol::Http)
+        .start()
+        .await;
+    way_out.set(sidecar.routes()[0]).unwrap();
+
+    // One by one, it is learnt that the app copies the id.
+    let mut client = Client::http1(sidecar.inbound()).await;
+    for n in 0..200 {
+        client.get(&format!("/users/one-{n}")).await;
+    }
+    let many = (0..AT_ONCE).map(|n| {
+        let address = sidecar.inbound();
+        tokio::spawn(async move {
+            let mut client = Client::http1(address).await;
+            client.get(&format!("/users/many-{n}")).await
+        })
+    });
+    for request in many.collect::<Vec<_>>() {
+        assert_eq!(request.await.unwrap().text(), "7");
+    }
+    for n in 0..AT_ONCE {
+        let request = collector
+            .span(Kind::Server, &format!("/users/many-{n}"))
+            .await;
+        let call = collector
+            .span(Kind::Client, &format!("/accounts/many-{n}"))
+            .await;
+        assert_eq!(call.parent(), request.id(), "{}", call.summary());
+        let evidence = call.text("throughline.parent.evidence");
+        assert_eq!(evidence, "value", "{}", call.summary());
+    }
+}
 
 /// A server that answers with how a body came and what was in it, in that protocol.
 async fn echo_body(is_http2: bool) -> Upstream {

@@ -1,13 +1,19 @@
 //! The filter: requests begin and end, calls begin and are answered, and each call is given its maker.
+//!
+//! Whether that is believed is in `belief`, and what becomes known later in `settling`.
+
+mod belief;
+mod settling;
 
 use super::{
     background::{Background, Clock},
     bins::seconds,
     bounded::Numbers,
     calls::{Call, CallKey, Calls, Candidate, Maker, Said},
+    decision::{Decision, Doubt, Owner, Settled},
     delays::Event,
     guards::{Audit, Bands, Loads, Makers},
-    joint::{Joint, Set},
+    joint::{Bit, Joint},
     order::{Equal, Orders, Preference, Queue},
     request::{Buffers, Claim, MAX_HYPOTHESES, Request, Scratch},
     requests::{RequestKey, Requests},
@@ -39,92 +45,8 @@ const MAX_WEIGHT: f32 = 1e9;
 /// Equals are looked for among those that are not less likely than this against the likeliest.
 const MIN_EQUAL: f32 = 1e-3;
 
-/// How many likely makers are named.
-pub const MAX_NAMED: usize = 4;
-
-/// A call is settled after this long, whatever may still become known.
-const MAX_UNSETTLED: u64 = 4_000_000_000;
-
-/// The most that became known and was not asked for.
-const MAX_SETTLED: usize = 8192;
-
 /// The clock ticks in steps of at most this many nanoseconds; smaller ones are noticed.
 const COARSEST: u64 = 1_000_000;
-
-/// What is known of a call's maker besides time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// Nothing.
-    Unknown,
-    /// It is this request.
-    Request(RequestKey),
-    /// It is none of the open ones.
-    Elsewhere,
-}
-
-/// Why the likeliest maker of a call is not to be believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Doubt {
-    /// No request is open.
-    Nobody,
-    /// More than one could have made it, or such calls also come by themselves.
-    Ambiguous,
-    /// Several routes make such calls now and then: they may join.
-    Join,
-    /// Decisions have not been confirmed often enough, of late or while as many requests are open.
-    Unproven,
-    /// Too many requests are open.
-    Crowd,
-}
-
-impl Doubt {
-    /// Every reason.
-    pub const ALL: [Self; 5] = [
-        Self::Nobody,
-        Self::Ambiguous,
-        Self::Join,
-        Self::Unproven,
-        Self::Crowd,
-    ];
-
-    /// What it is called.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Nobody => "nobody",
-            Self::Ambiguous => "ambiguous",
-            Self::Join => "join",
-            Self::Unproven => "unproven",
-            Self::Crowd => "crowd",
-        }
-    }
-}
-
-/// What is thought of a call when it begins.
-#[derive(Clone, Copy, Debug)]
-pub struct Decision<T> {
-    /// Its name, if something may still become known of it.
-    pub call: Option<CallKey>,
-    /// The likeliest makers, the likeliest first.
-    pub likely: [Option<(T, f32)>; MAX_NAMED],
-    /// How many requests were open.
-    pub open: usize,
-    /// Whether several may have made it, so that it will be among what is [settled](Filter::settled).
-    pub is_contested: bool,
-    /// Why the likeliest is not to be believed.
-    pub doubt: Option<Doubt>,
-}
-
-/// What became known of a call.
-#[derive(Clone, Copy, Debug)]
-pub struct Settled<T> {
-    /// The call.
-    pub call: CallKey,
-    /// Who made it, the likeliest first.
-    pub likely: [Option<(T, f32)>; MAX_NAMED],
-    /// Why the likeliest is not to be believed.
-    pub doubt: Option<Doubt>,
-}
 
 /// What is learnt of one kind of call.
 #[derive(Debug)]
@@ -380,7 +302,9 @@ impl<T: Copy> Filter<T> {
             return decision;
         };
         if is_alone {
-            self.loads.check(open, 1.0);
+            if open == 1 {
+                self.loads.check(open, 1.0);
+            }
             if let Some(entry) = self.requests.get_mut(odds[0].0) {
                 entry.request.call(event, kind, now, &mut self.states);
             }
@@ -420,60 +344,6 @@ impl<T: Copy> Filter<T> {
         self.orders.prefer(of, &self.equals, odds)
     }
 
-    /// Says how sure decisions like this one turned out to be; the others share what is left.
-    fn calibrate(&self, likely: &mut [Option<(T, f32)>; MAX_NAMED]) {
-        let [Some((_, first)), others @ ..] = likely else {
-            return;
-        };
-        let before = *first;
-        *first = narrow(self.bands.calibrated(f64::from(before)));
-        let rest = (1.0 - *first) / (1.0 - before).max(f32::EPSILON);
-        for (_, probability) in others.iter_mut().flatten() {
-            *probability *= rest.min(1.0);
-        }
-    }
-
-    /// Why the likeliest is not to be believed, if there is a reason.
-    fn doubt(&mut self, kind: u16, said: Option<Said>) -> Option<Doubt> {
-        let Some(said) = said else {
-            return Some(Doubt::Nobody);
-        };
-        let kind = &mut self.kinds[usize::from(kind)];
-        if said.open > 1 {
-            kind.audit.decide(said.confidence);
-        }
-        if said.confidence < self.threshold {
-            return Some(Doubt::Ambiguous);
-        }
-        if said.open <= 1 {
-            return None;
-        }
-        let learnt = |route: u16| self.learnt[usize::from(route)];
-        if kind.makers.may_join(learnt) {
-            return Some(Doubt::Join);
-        }
-        let is_proven = kind.audit.is_good()
-            && self.loads.are_proven(said.open)
-            && self.bands.are_worth_it(f64::from(said.confidence));
-        (!is_proven).then_some(Doubt::Unproven)
-    }
-
-    /// Why what became known of a call is not to be believed, if there is a reason.
-    fn doubt_settled(&self, kind: u16, said: Option<Said>, confidence: f32) -> Option<Doubt> {
-        let learnt = |route: u16| self.learnt[usize::from(route)];
-        if confidence < self.threshold {
-            Some(Doubt::Ambiguous)
-        } else if self.kinds[usize::from(kind)].makers.may_join(learnt) {
-            Some(Doubt::Join)
-        } else if !self.kinds[usize::from(kind)].audit.is_good()
-            || said.is_some_and(|said| !self.loads.are_proven(said.open))
-        {
-            Some(Doubt::Unproven)
-        } else {
-            None
-        }
-    }
-
     /// A request may have made a call, or another.
     fn contest(
         &mut self,
@@ -508,7 +378,7 @@ impl<T: Copy> Filter<T> {
     }
 
     /// A bit for a contested call; if there is none left, the oldest one is settled.
-    fn bit(&mut self, all: f32) -> super::joint::Bit {
+    fn bit(&mut self, all: f32) -> Bit {
         loop {
             if let Some(bit) = self.joint.begin(f64::from(all)) {
                 return bit;
@@ -585,196 +455,6 @@ impl<T: Copy> Filter<T> {
         self.crowd = self.crowd.saturating_sub(1);
     }
 
-    /// An ended request is held against the others.
-    fn join(&mut self, slot: u32) {
-        let calls = &self.calls;
-        let Some(entry) = self.requests.get(slot) else {
-            return;
-        };
-        let choices = entry
-            .request
-            .choices(|call| match calls.get(call).map(|call| &call.maker) {
-                Some(Maker::Contested { bit, .. }) => bit.set(),
-                _ => Set::default(),
-            });
-        self.expect_others();
-        let kept = self.joint.end(slot, &choices);
-        self.calls.contested_mut(|call| call.kept *= kept);
-    }
-
-    /// What is expected of the requests that have not ended, for each contested call.
-    fn expect_others(&mut self) {
-        let joint = &mut self.joint;
-        self.calls.contested_mut(|call| {
-            if let Maker::Contested {
-                candidates,
-                bit,
-                is_expected,
-            } = &mut call.maker
-                && !*is_expected
-            {
-                let open = candidates.iter().filter(|candidate| candidate.is_open);
-                let odds: f32 = open.map(|candidate| candidate.odds).sum();
-                joint.expect(*bit, f64::from(call.background + odds));
-                *is_expected = true;
-            }
-        });
-    }
-
-    /// Settles the calls all of whose candidates have ended.
-    fn settle_where_all_ended(&mut self) {
-        while let Some(slot) = self.calls.all_ended() {
-            self.settle(slot);
-        }
-    }
-
-    /// No more becomes known of a call.
-    fn settle(&mut self, slot: u32) {
-        self.expect_others();
-        let Some(key) = self.calls.key(slot) else {
-            return;
-        };
-        let Some((candidates, bit)) = self.calls.settle(slot) else {
-            return;
-        };
-        let Some(call) = self.calls.get_mut(slot) else {
-            return;
-        };
-        let (kept, background) = (call.kept, call.background);
-        let (queue, said, kind) = (call.queue.take(), call.said, call.kind);
-        let makers = self.makers(&candidates, bit, kept, background);
-        let shown = makers.first().map_or(0.0, |(_, _, shown)| *shown);
-        let makers: Vec<(u32, f32)> = makers
-            .iter()
-            .map(|(request, p, _)| (*request, *p))
-            .collect();
-        let known: f32 = makers.iter().map(|(_, probability)| probability).sum();
-        if let Some(queue) = &queue {
-            self.orders.learn(queue, &makers);
-        }
-        let of_kind = &mut self.kinds[usize::from(kind)];
-        of_kind
-            .background
-            .unexplained(kept * f64::from(1.0 - known));
-        if let Some(said) = said
-            && said.confidence >= self.threshold
-        {
-            let said_so = |(request, _): &&(u32, f32)| *request == said.request;
-            let is_first = makers.first().filter(said_so);
-            let confirmed = is_first.map_or(0.0, |_| f64::from(shown));
-            self.loads.check(said.open, confirmed);
-            if said.open > 1 {
-                of_kind.audit.check(confirmed);
-                self.bands.check(f64::from(said.confidence), confirmed);
-            }
-        }
-        let doubt = self.doubt_settled(kind, said, shown);
-        let mut settled = Settled {
-            call: key,
-            likely: [None; MAX_NAMED],
-            doubt,
-        };
-        for (named, (request, probability)) in settled.likely.iter_mut().zip(&makers) {
-            *named = self.name(*request).map(|name| (name, *probability));
-        }
-        if self.settled.len() < MAX_SETTLED {
-            self.settled.push(settled);
-        }
-        for candidate in &candidates {
-            if let Some(entry) = self.requests.get_mut(candidate.request) {
-                entry.request.settle(slot);
-                entry.kept = entry.kept.min(kept);
-                if !candidate.is_open {
-                    self.forget_if_done(candidate.request);
-                }
-            }
-        }
-        self.calls.remove_if_done(slot);
-    }
-
-    /// Who made a contested call, the likeliest first: the ended by all that is known, and the open, if
-    /// it is settled before they end, by the odds that they had.
-    fn makers(
-        &mut self,
-        candidates: &[Candidate],
-        bit: super::joint::Bit,
-        kept: f64,
-        background: f32,
-    ) -> Vec<(u32, f32, f32)> {
-        let ended = self.joint.settle(bit);
-        let left = (1.0 - ended.iter().map(|(_, share)| share).sum::<f64>()).max(0.0);
-        let open = |candidate: &Candidate| candidate.is_open;
-        let odds = |of: &dyn Fn(&Candidate) -> bool| -> f64 {
-            let odds: f32 = candidates.iter().filter(|c| of(c)).map(|c| c.odds).sum();
-            f64::from(background + odds).max(f64::MIN_POSITIVE)
-        };
-        let (all, of_open) = (odds(&|_| true), odds(&open));
-        let mut makers: Vec<(u32, f32, f32)> = Vec::with_capacity(candidates.len());
-        for candidate in candidates {
-            let odds = f64::from(candidate.odds);
-            let together = if open(candidate) {
-                left * odds / of_open
-            } else {
-                let made = ended
-                    .iter()
-                    .find(|(request, _)| *request == candidate.request);
-                made.map_or(0.0, |(_, share)| *share)
-            };
-            let shown = kept * together;
-            let probability = shown + (1.0 - kept) * odds / all;
-            #[expect(clippy::cast_possible_truncation, reason = "probabilities")]
-            makers.push((candidate.request, probability as f32, shown as f32));
-        }
-        makers.sort_by(|a, b| b.1.total_cmp(&a.1));
-        makers
-    }
-
-    fn forget_if_done(&mut self, slot: u32) {
-        let is_done = self
-            .requests
-            .get(slot)
-            .is_some_and(|entry| !entry.request.is_contested());
-        if is_done {
-            self.forget(slot);
-        }
-    }
-
-    /// An ended request is learnt from, and forgotten.
-    fn forget(&mut self, slot: u32) {
-        let Some(mut entry) = self.requests.remove(slot) else {
-            return;
-        };
-        self.remembered = self.remembered.saturating_sub(1);
-        let route = entry.request.route;
-        if entry.joined {
-            let shares = self.joint.forget(slot);
-            entry.request.decided(&shares, entry.kept);
-        }
-        self.learnt[usize::from(route)] += 1.0;
-        let kinds = &mut self.kinds;
-        entry.request.learn(&mut self.states, |kind, probability| {
-            if let Some(kind) = kinds.get_mut(usize::from(kind)) {
-                kind.makers.learn(route, probability);
-            }
-        });
-        if self.spare.len() < MAX_SPARE {
-            self.spare.extend(entry.request.into_buffers());
-        }
-    }
-
-    /// What became known since this was asked last. Calls that have waited for long are settled.
-    pub fn settled(&mut self, now: u64) -> Vec<Settled<T>> {
-        self.tick(now);
-        while let Some(slot) = self.calls.oldest_contested() {
-            let began = self.calls.get(slot).map_or(now, |call| call.began);
-            if now.saturating_sub(began) < MAX_UNSETTLED {
-                break;
-            }
-            self.settle(slot);
-        }
-        std::mem::take(&mut self.settled)
-    }
-
     /// How many requests are open.
     #[must_use]
     pub fn open(&self) -> usize {
@@ -837,21 +517,4 @@ impl<T: Copy> Filter<T> {
             self.states.set_grain(grain);
         }
     }
-}
-
-impl<T: Copy> Decision<T> {
-    fn nothing(open: usize) -> Self {
-        Self {
-            call: None,
-            likely: [None; MAX_NAMED],
-            open,
-            is_contested: false,
-            doubt: Some(Doubt::Nobody),
-        }
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a probability")]
-fn narrow(probability: f64) -> f32 {
-    probability as f32
 }

@@ -1,0 +1,208 @@
+//! What becomes known of calls when requests have ended, and is learnt from.
+
+use super::{
+    super::{
+        calls::{Candidate, Maker},
+        decision::{MAX_NAMED, Settled},
+        joint::{Bit, Set},
+    },
+    Filter, MAX_SPARE,
+};
+
+/// A call is settled after this long, whatever may still become known.
+const MAX_UNSETTLED: u64 = 4_000_000_000;
+
+/// The most that became known and was not asked for.
+const MAX_SETTLED: usize = 8192;
+
+impl<T: Copy> Filter<T> {
+    /// An ended request is held against the others.
+    pub(super) fn join(&mut self, slot: u32) {
+        let calls = &self.calls;
+        let Some(entry) = self.requests.get(slot) else {
+            return;
+        };
+        let choices = entry
+            .request
+            .choices(|call| match calls.get(call).map(|call| &call.maker) {
+                Some(Maker::Contested { bit, .. }) => bit.set(),
+                _ => Set::default(),
+            });
+        self.expect_others();
+        let kept = self.joint.end(slot, &choices);
+        self.calls.contested_mut(|call| call.kept *= kept);
+    }
+
+    /// What is expected of the requests that have not ended, for each contested call.
+    pub(super) fn expect_others(&mut self) {
+        let joint = &mut self.joint;
+        self.calls.contested_mut(|call| {
+            if let Maker::Contested {
+                candidates,
+                bit,
+                is_expected,
+            } = &mut call.maker
+                && !*is_expected
+            {
+                let open = candidates.iter().filter(|candidate| candidate.is_open);
+                let odds: f32 = open.map(|candidate| candidate.odds).sum();
+                joint.expect(*bit, f64::from(call.background + odds));
+                *is_expected = true;
+            }
+        });
+    }
+
+    /// Settles the calls all of whose candidates have ended.
+    pub(super) fn settle_where_all_ended(&mut self) {
+        while let Some(slot) = self.calls.all_ended() {
+            self.settle(slot);
+        }
+    }
+
+    /// No more becomes known of a call.
+    pub(super) fn settle(&mut self, slot: u32) {
+        self.expect_others();
+        let Some(key) = self.calls.key(slot) else {
+            return;
+        };
+        let Some((candidates, bit)) = self.calls.settle(slot) else {
+            return;
+        };
+        let Some(call) = self.calls.get_mut(slot) else {
+            return;
+        };
+        let (kept, background) = (call.kept, call.background);
+        let (queue, said, kind) = (call.queue.take(), call.said, call.kind);
+        let makers = self.makers(&candidates, bit, kept, background);
+        let shown = makers.first().map_or(0.0, |(_, _, shown)| *shown);
+        let makers: Vec<(u32, f32)> = makers
+            .iter()
+            .map(|(request, p, _)| (*request, *p))
+            .collect();
+        let known: f32 = makers.iter().map(|(_, probability)| probability).sum();
+        if let Some(queue) = &queue {
+            self.orders.learn(queue, &makers);
+        }
+        let of_kind = &mut self.kinds[usize::from(kind)];
+        of_kind
+            .background
+            .unexplained(kept * f64::from(1.0 - known));
+        if let Some(said) = said
+            && said.confidence >= self.threshold
+        {
+            let said_so = |(request, _): &&(u32, f32)| *request == said.request;
+            let is_first = makers.first().filter(said_so);
+            let confirmed = is_first.map_or(0.0, |_| f64::from(shown));
+            self.loads.check(said.open, confirmed);
+            if said.open > 1 {
+                of_kind.audit.check(confirmed);
+                self.bands.check(f64::from(said.confidence), confirmed);
+            }
+        }
+        let doubt = self.doubt_settled(kind, said, shown);
+        let mut settled = Settled {
+            call: key,
+            likely: [None; MAX_NAMED],
+            doubt,
+        };
+        for (named, (request, probability)) in settled.likely.iter_mut().zip(&makers) {
+            *named = self.name(*request).map(|name| (name, *probability));
+        }
+        if self.settled.len() < MAX_SETTLED {
+            self.settled.push(settled);
+        }
+        for candidate in &candidates {
+            if let Some(entry) = self.requests.get_mut(candidate.request) {
+                entry.request.settle(slot);
+                entry.kept = entry.kept.min(kept);
+                if !candidate.is_open {
+                    self.forget_if_done(candidate.request);
+                }
+            }
+        }
+        self.calls.remove_if_done(slot);
+    }
+
+    /// Who made a contested call, the likeliest first: the ended by all that is known, and the open, if
+    /// it is settled before they end, by the odds that they had.
+    pub(super) fn makers(
+        &mut self,
+        candidates: &[Candidate],
+        bit: Bit,
+        kept: f64,
+        background: f32,
+    ) -> Vec<(u32, f32, f32)> {
+        let ended = self.joint.settle(bit);
+        let left = (1.0 - ended.iter().map(|(_, share)| share).sum::<f64>()).max(0.0);
+        let open = |candidate: &Candidate| candidate.is_open;
+        let odds = |of: &dyn Fn(&Candidate) -> bool| -> f64 {
+            let odds: f32 = candidates.iter().filter(|c| of(c)).map(|c| c.odds).sum();
+            f64::from(background + odds).max(f64::MIN_POSITIVE)
+        };
+        let (all, of_open) = (odds(&|_| true), odds(&open));
+        let mut makers: Vec<(u32, f32, f32)> = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            let odds = f64::from(candidate.odds);
+            let together = if open(candidate) {
+                left * odds / of_open
+            } else {
+                let made = ended
+                    .iter()
+                    .find(|(request, _)| *request == candidate.request);
+                made.map_or(0.0, |(_, share)| *share)
+            };
+            let shown = kept * together;
+            let probability = shown + (1.0 - kept) * odds / all;
+            #[expect(clippy::cast_possible_truncation, reason = "probabilities")]
+            makers.push((candidate.request, probability as f32, shown as f32));
+        }
+        makers.sort_by(|a, b| b.1.total_cmp(&a.1));
+        makers
+    }
+
+    pub(super) fn forget_if_done(&mut self, slot: u32) {
+        let is_done = self
+            .requests
+            .get(slot)
+            .is_some_and(|entry| !entry.request.is_contested());
+        if is_done {
+            self.forget(slot);
+        }
+    }
+
+    /// An ended request is learnt from, and forgotten.
+    pub(super) fn forget(&mut self, slot: u32) {
+        let Some(mut entry) = self.requests.remove(slot) else {
+            return;
+        };
+        self.remembered = self.remembered.saturating_sub(1);
+        let route = entry.request.route;
+        if entry.joined {
+            let shares = self.joint.forget(slot);
+            entry.request.decided(&shares, entry.kept);
+        }
+        self.learnt[usize::from(route)] += 1.0;
+        let kinds = &mut self.kinds;
+        entry.request.learn(&mut self.states, |kind, probability| {
+            if let Some(kind) = kinds.get_mut(usize::from(kind)) {
+                kind.makers.learn(route, probability);
+            }
+        });
+        if self.spare.len() < MAX_SPARE {
+            self.spare.extend(entry.request.into_buffers());
+        }
+    }
+
+    /// What became known since this was asked last. Calls that have waited for long are settled.
+    pub fn settled(&mut self, now: u64) -> Vec<Settled<T>> {
+        self.tick(now);
+        while let Some(slot) = self.calls.oldest_contested() {
+            let began = self.calls.get(slot).map_or(now, |call| call.began);
+            if now.saturating_sub(began) < MAX_UNSETTLED {
+                break;
+            }
+            self.settle(slot);
+        }
+        std::mem::take(&mut self.settled)
+    }
+}
