@@ -63,7 +63,7 @@ pub struct Decision<T> {
     pub likely: [Option<(T, f32)>; MAX_NAMED],
     /// How many requests were open.
     pub open: usize,
-    /// Whether several may have made it, so that it will be among what is [settled](Filter::settled).
+    /// Whether several may have made it, so that it will be among what is [settled](super::Filter::settled).
     pub is_contested: bool,
     /// Why the likeliest is not to be believed.
     pub doubt: Option<Doubt>,
