@@ -202,6 +202,9 @@ fn hop(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
         let candidates = Value::Int(parentage.candidates.into());
         each(name::PARENT_CANDIDATES, candidates);
     }
+    if let Some(forwarder) = span.forwarder {
+        each(name::PARENT_FORWARDER, Value::Str(forwarder));
+    }
     if span.parent_is_disputed {
         each(name::PARENT_DISPUTED, Value::Bool(true));
     }

@@ -112,6 +112,8 @@ pub struct Cause {
     pub call: Option<NonZeroU64>,
     /// Requests that may have caused it, where none is asserted, and contexts that were not believed.
     pub links: [Option<Link>; MAX_LINKS],
+    /// What copied the context onto the call, where a forwarder that launched with the app did.
+    pub forwarder: Option<&'static str>,
     /// The header format that the context of the call was read from.
     pub source: Option<Format>,
     /// A context in the call that named another trace, and lost.
@@ -132,6 +134,7 @@ impl Cause {
             parentage,
             call: None,
             links: [None; MAX_LINKS],
+            forwarder: None,
             source: None,
             conflict: None,
             rejected: Rejections::default(),
@@ -238,6 +241,7 @@ impl<S: Sink> ClientLayer<S> {
             span.parentage = Some(cause.parentage);
             span.call = cause.call;
             span.links = cause.links;
+            span.forwarder = cause.forwarder;
             span.context_source = cause.source;
             span.context_conflict = cause.conflict;
             span.context_rejected = cause.rejected;

@@ -68,6 +68,8 @@ names! {
     PARENT_CANDIDATES = "throughline.parent.candidates";
     /// Whether a parent was asserted that turned out to be the wrong one.
     PARENT_DISPUTED = "throughline.parent.disputed";
+    /// What copied the context onto the call: a forwarder and its version.
+    PARENT_FORWARDER = "throughline.parent.forwarder";
     /// The header format that the context was read from.
     CONTEXT_SOURCE = "throughline.context.source";
     /// A context in another format that named another trace, as `format:trace`, in the spelling of

@@ -34,6 +34,8 @@ pub enum Evidence {
     Propagated,
     /// An id that was given to the request came back in the call.
     RequestId,
+    /// The thread that makes the call said which request it is serving.
+    Signal,
     /// Another value of the request, which no other has, came back in the call.
     Value,
     /// The call's socket belongs to the process that serves the request.
@@ -48,9 +50,10 @@ pub enum Evidence {
 
 impl Evidence {
     /// Every kind of evidence.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Propagated,
         Self::RequestId,
+        Self::Signal,
         Self::Value,
         Self::Process,
         Self::SoleCandidate,
@@ -64,6 +67,7 @@ impl Evidence {
         match self {
             Self::Propagated => "propagated",
             Self::RequestId => "request_id",
+            Self::Signal => "signal",
             Self::Value => "value",
             Self::Process => "process",
             Self::SoleCandidate => "sole_candidate",
@@ -285,6 +289,8 @@ pub struct Span {
     pub resend_count: u32,
     /// The connection that carried the exchange to the upstream.
     pub connection: Option<ConnectionUse>,
+    /// What copied the context onto the call, where a forwarder that launched with the app did.
+    pub forwarder: Option<&'static str>,
     /// The header format that the parent was read from.
     pub context_source: Option<Format>,
     /// The context in another format that named another trace, and lost.
@@ -335,6 +341,7 @@ impl Span {
             grpc_status: None,
             resend_count: 0,
             connection: None,
+            forwarder: None,
             context_source: None,
             context_conflict: None,
             context_rejected: Rejections::default(),

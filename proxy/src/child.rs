@@ -157,7 +157,8 @@ pub fn environment(
 }
 
 /// The address at which a listener is reached from this host.
-fn reachable(listener: SocketAddr) -> SocketAddr {
+#[must_use]
+pub fn reachable(listener: SocketAddr) -> SocketAddr {
     let ip = match listener.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

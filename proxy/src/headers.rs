@@ -87,6 +87,32 @@ pub fn strip_proxy(headers: &mut HeaderMap) {
     headers.remove(PROXY_AUTHORIZATION);
 }
 
+/// What forwarders copy, as `proxy/forwarders/README.md` has it.
+static FORWARDED: [HeaderName; 15] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("x-amzn-trace-id"),
+    HeaderName::from_static("b3"),
+    HeaderName::from_static("x-b3-traceid"),
+    HeaderName::from_static("x-b3-spanid"),
+    HeaderName::from_static("x-b3-parentspanid"),
+    HeaderName::from_static("x-b3-sampled"),
+    HeaderName::from_static("x-b3-flags"),
+    HeaderName::from_static("uber-trace-id"),
+    HeaderName::from_static("x-datadog-trace-id"),
+    HeaderName::from_static("x-datadog-parent-id"),
+    HeaderName::from_static("x-datadog-sampling-priority"),
+    HeaderName::from_static("x-datadog-origin"),
+    HeaderName::from_static("x-datadog-tags"),
+];
+
+/// Removes what a forwarder copied onto a call, where it is not to be believed.
+pub fn strip_forwarded(headers: &mut HeaderMap) {
+    for name in &FORWARDED {
+        headers.remove(name);
+    }
+}
+
 /// Makes `Host` say what an absolute target says, which overrides it (RFC 9112 section 3.2.2).
 ///
 /// Where it says the same in other letters it stays, because it may be signed: boto3 asks for

@@ -12,7 +12,9 @@ pub mod values;
 pub mod window;
 
 pub mod export;
+pub mod forwarders;
 pub mod owners;
+pub mod signals;
 
 pub mod pipeline;
 

@@ -25,8 +25,9 @@ use throughline::{
 use tower::{Layer, Service};
 
 use crate::{
-    correlate::{self, Answer, Call, Correlator, Kind},
+    correlate::{self, Answer, Call, Correlator, Kind, Signal},
     echoes::Echoes,
+    forwarders::Mark,
     glimpse::Glimpsed,
     headers,
     hold::Holding,
@@ -38,6 +39,7 @@ use crate::{
     processes::{Carried, Socket, Verdict},
     reply,
     retry::Resends,
+    signals::{Line, Signals},
     timing::CallKey,
     values::{Fingerprints, Weights},
     window::Key,
@@ -71,6 +73,8 @@ pub struct Tracing {
     pub owners: Option<Owners>,
     /// The connection that the calls come on, for [`Owners::resolve`].
     pub caller: Option<Arc<Socket>>,
+    /// What the app's threads say of themselves; `None` where they cannot.
+    pub signals: Option<Signals>,
 }
 
 /// The stack behind an app.
@@ -79,6 +83,8 @@ pub struct Outbound {
     pool: Pool,
     fixed: Option<Uri>,
     tracing: Option<Tracing>,
+    /// What threads say of the calls on this connection.
+    line: Option<Line>,
 }
 
 impl Outbound {
@@ -89,6 +95,7 @@ impl Outbound {
             pool,
             fixed: None,
             tracing,
+            line: None,
         }
     }
 
@@ -99,6 +106,7 @@ impl Outbound {
             pool,
             fixed: Some(upstream),
             tracing,
+            line: None,
         }
     }
 
@@ -135,10 +143,12 @@ impl Stack for Outbound {
     fn service(&self, connection: &Arc<Connection>) -> Self {
         let mut service = self.clone();
         if let Some(tracing) = &mut service.tracing
-            && let Some(owners) = &tracing.owners
             && let (Some(app), Some(ours)) = (connection.peer(), connection.local())
         {
-            tracing.caller = Some(owners.caller(app, ours));
+            let owners = tracing.owners.as_ref();
+            tracing.caller = owners.map(|owners| owners.caller(app, ours));
+            let signals = tracing.signals.as_ref();
+            service.line = signals.and_then(|signals| signals.line(app, ours));
         }
         service
     }
@@ -167,6 +177,10 @@ impl Service<Request<Incoming>> for Outbound {
     /// Step 7 of the way of a request.
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
+        let said = Said {
+            forwarded: Mark::take(&mut parts.headers),
+            signal: self.line.as_mut().and_then(Line::read),
+        };
         let origin = match self.route(&mut parts) {
             Ok(origin) => origin,
             Err(error) => return Box::pin(std::future::ready(Ok(reply::to_error(&error, None)))),
@@ -188,8 +202,8 @@ impl Service<Request<Incoming>> for Outbound {
                     // Here and not before: hyper reads what came with the head before it polls us.
                     let echoes = tracing.values.as_ref();
                     let values = echoes.map(|echoes| echoes.of_call(&parts, &mut body));
-                    let request = Request::from_parts(parts, RequestBody::new(body));
-                    let cause = tracing.correlate(&request, values.as_ref());
+                    let mut request = Request::from_parts(parts, RequestBody::new(body));
+                    let cause = tracing.correlate(&mut request, said, values.as_ref());
                     traced(&tracing, &upstream, request, cause)
                         .await
                         .map(|r| r.map(Either::Left))
@@ -247,11 +261,21 @@ async fn traced(
     }
 }
 
+/// What was said of a call by what launched with the app.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    /// That it copied the context onto the call.
+    forwarded: Option<Mark>,
+    /// Which request the thread serves.
+    signal: Option<Signal>,
+}
+
 impl Tracing {
     /// What caused a call; and the call, which is open until that is dropped.
     fn correlate<B>(
         &self,
-        request: &Request<B>,
+        request: &mut Request<B>,
+        said: Said,
         values: Option<&Fingerprints>,
     ) -> (Cause, Option<OpenCall>) {
         let signature = Signature::of(request.uri(), request.headers());
@@ -261,9 +285,9 @@ impl Tracing {
         let host = request.uri().authority().map_or("", |host| host.as_str());
         let path = request.uri().path();
         // A context tells more than processes can.
-        let process = match context.remote() {
-            None => self.process(),
-            Some(_) => None,
+        let process = match (context.remote(), said.signal) {
+            (None, None) => self.process(),
+            _ => None,
         };
         let process = process.as_ref();
         let kind = Kind::of(method, host, path);
@@ -277,6 +301,8 @@ impl Tracing {
             context: &context,
             request_id,
             kind,
+            forwarder: said.forwarded.map(Mark::text),
+            signal: said.signal,
             process: process.map(|(verdict, open)| (verdict, open.as_slice())),
             values: weights.as_ref(),
         };
@@ -285,6 +311,7 @@ impl Tracing {
             cause,
             call,
             taught_by,
+            is_stale,
         } = self.correlator().decide(ambient::now(), call, label);
         if let (Some(owner), Some((echoes, call))) = (taught_by, values) {
             let certainty = cause.parentage.confidence;
@@ -293,6 +320,12 @@ impl Tracing {
         let counters = self.pipeline.counters();
         counters.correlated(cause.parentage.evidence);
         counters.contexts_rejected(&context.rejected);
+        if let Some(mark) = said.forwarded {
+            counters.forwarded(mark, is_stale);
+        }
+        if is_stale {
+            headers::strip_forwarded(request.headers_mut());
+        }
         let call = call.map(|key| OpenCall {
             correlator: self.correlator.clone(),
             key,

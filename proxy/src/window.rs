@@ -33,6 +33,10 @@ pub struct Inbound {
     pub values: Option<values::Request>,
     /// What it is called where time is looked at.
     pub timing: Option<RequestKey>,
+    /// When it began, in nanoseconds of the window's owner.
+    pub began: u64,
+    /// When it ended; `None` while it is open.
+    pub ended: Option<u64>,
 }
 
 /// Names an exchange in the window.
@@ -119,9 +123,12 @@ impl Window {
     }
 
     /// An exchange ends: the app has said all that it had to say.
-    pub fn close(&mut self, key: Key) -> Option<&Inbound> {
+    pub fn close(&mut self, key: Key, now: u64) -> Option<&Inbound> {
         if !self.open.remove(&key) {
             return None;
+        }
+        if let Some(inbound) = self.all.get_mut(&key) {
+            inbound.ended = Some(now);
         }
         self.recent.push_back(key);
         // One more than is remembered, so that the one that just ended can be handed back.
@@ -219,6 +226,8 @@ mod tests {
             carried: None,
             values: None,
             timing: None,
+            began: n,
+            ended: None,
         }
     }
 
@@ -231,14 +240,15 @@ mod tests {
         let mut window = Window::new(8, 8);
         let (key, _) = window.open(inbound(1, Some("a")));
         window.open(inbound(2, None));
-        assert!(window.close(key).is_some());
-        assert!(window.close(key).is_none());
+        assert!(window.close(key, 9).is_some());
+        assert!(window.close(key, 9).is_none());
         let open: Vec<_> = window
             .oldest_open()
             .map(|(_, i)| i.context.span_id)
             .collect();
         assert_eq!(open, [span(2)]);
-        assert!(window.by_span(span(1)).is_some());
+        let ended = window.by_span(span(1)).unwrap().1.ended;
+        assert_eq!(ended, Some(9));
         assert!(window.by_request_id("a").is_some());
         assert!(!window.is_open(key));
     }
@@ -247,12 +257,12 @@ mod tests {
     fn a_value_that_two_exchanges_share_tells_nothing() {
         let mut window = Window::new(8, 1);
         let (first, _) = window.open(inbound(1, Some("a")));
-        window.close(first);
+        window.close(first, 9);
         let (second, _) = window.open(inbound(2, Some("a")));
         assert!(window.by_request_id("a").is_none());
         assert!(window.by_request_id("b").is_none());
         let (third, _) = window.open(inbound(3, None));
-        window.close(third);
+        window.close(third, 9);
         let (found, _) = window.by_request_id("a").unwrap();
         assert_eq!(found, second, "the other one is forgotten");
     }
@@ -266,7 +276,7 @@ mod tests {
         let (second, _) = window.open(again);
         let trace_id = inbound(1, None).context.trace_id;
         assert_eq!(window.by_trace(trace_id).unwrap().0, second);
-        window.close(first);
+        window.close(first, 9);
         assert!(window.knows(trace_id));
     }
 
@@ -279,7 +289,7 @@ mod tests {
         let lost = opened[4].1.as_ref().map(|i| i.context.span_id);
         assert_eq!(lost, Some(span(1)));
         for (key, _) in opened {
-            window.close(key);
+            window.close(key, 9);
         }
         assert_eq!(window.open_len(), 0);
         let sizes = [

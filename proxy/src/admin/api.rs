@@ -157,6 +157,8 @@ struct ParentView {
     /// Whether it turned out to be the wrong one; absent where it did not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     disputed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwarder: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -192,6 +194,7 @@ fn view(span: &Span) -> SpanView {
             confidence: parentage.confidence,
             candidates: parentage.candidates,
             disputed: span.parent_is_disputed,
+            forwarder: span.forwarder,
         }),
         links: span
             .links()

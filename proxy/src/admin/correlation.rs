@@ -17,7 +17,8 @@ use throughline::span::Evidence;
 use super::api::json;
 use crate::{
     correlate::{Correlator, Row},
-    pipeline::Counters,
+    forwarders::Forwarder,
+    pipeline::{Counters, Forwarded},
     settle::Verdict,
     timing::Doubt,
 };
@@ -29,6 +30,8 @@ struct Page {
     coverage: Option<f64>,
     precision: Option<f64>,
     settled: BTreeMap<&'static str, u64>,
+    /// By forwarder, what became of the contexts that it copied.
+    forwarded: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     routes: Vec<Route>,
 }
 
@@ -63,9 +66,22 @@ pub(super) fn answer(
             coverage: counters.coverage(),
             precision: counters.precision(),
             settled: settled.into_iter().collect(),
+            forwarded: forwarded(counters),
             routes: rows.into_iter().map(route).collect(),
         },
     )
+}
+
+/// The forwarders that were seen, and what became of what they copied.
+fn forwarded(counters: &Counters) -> BTreeMap<&'static str, BTreeMap<&'static str, u64>> {
+    let outcomes = |by| {
+        let of = |outcome: Forwarded| (outcome.name(), counters.forwards(by, outcome));
+        seen(Forwarded::ALL.map(of).into_iter())
+    };
+    let all = Forwarder::ALL.into_iter().map(Some).chain([None]);
+    all.map(|by| (by.map_or("other", Forwarder::name), outcomes(by)))
+        .filter(|(_, outcomes)| !outcomes.is_empty())
+        .collect()
 }
 
 fn route(row: Row) -> Route {

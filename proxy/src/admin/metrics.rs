@@ -18,8 +18,9 @@ use throughline::{
 use super::respond;
 use crate::{
     export::Reason as DropReason,
+    forwarders::Forwarder,
     owners::Status,
-    pipeline::{Counters, Ledger},
+    pipeline::{Counters, Forwarded, Ledger},
     settle::Verdict,
 };
 
@@ -119,6 +120,19 @@ fn render(
             "Of all outbound calls, the share whose parent was asserted when they began.",
         );
         page.sample(&[], coverage);
+    }
+
+    page.family(
+        "throughline_forwarded_calls_total",
+        "counter",
+        "Outbound calls onto which a forwarder copied a context, by what became of that.",
+    );
+    for by in Forwarder::ALL.into_iter().map(Some).chain([None]) {
+        for outcome in Forwarded::ALL {
+            let name = by.map_or("other", Forwarder::name);
+            let labels = [("forwarder", name), ("outcome", outcome.name())];
+            page.sample(&labels, counters.forwards(by, outcome));
+        }
     }
 
     page.family(

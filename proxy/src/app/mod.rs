@@ -6,12 +6,14 @@
 
 mod drain;
 mod endpoints;
+mod launch;
 mod operators;
 
 use std::{
     collections::BTreeMap,
     ffi::OsString,
     net::{SocketAddr, TcpListener},
+    path::Path,
     process::ExitCode,
     sync::{Arc, Mutex},
     time::Duration,
@@ -23,7 +25,7 @@ use throughline::{ClientLayer, ServerLayer, ambient, sink::Discard};
 use tokio::sync::watch;
 
 pub use self::drain::Stop;
-use self::{drain::Drain, endpoints::Endpoints, operators::Operators};
+use self::{drain::Drain, endpoints::Endpoints, launch::Launch, operators::Operators};
 use crate::{
     admin::{Admin, Readiness},
     child,
@@ -39,6 +41,7 @@ use crate::{
     pool::{self, Origin, Pool},
     request_id::RequestIds,
     settle::Settlement,
+    signals::Signals,
     values::Secret,
 };
 
@@ -55,20 +58,27 @@ pub fn run(
     command: Vec<OsString>,
     inherited: &BTreeMap<String, String>,
 ) -> anyhow::Result<ExitCode> {
-    let bound = Bound::bind(config)?;
+    let mut bound = Bound::bind(config)?;
     let addresses = bound.addresses();
     tracing::info!(%addresses, "listening");
     let mut words = command.into_iter();
-    let command = words.next().map(|program| child::Command {
-        program,
-        args: words.collect(),
-        env: child::environment(
-            bound.config.app.as_ref().map(|app| app.port),
-            addresses.outbound,
-            &bound.config.no_proxy,
-            inherited,
-        ),
+    // For as long as the app may run.
+    let mut launch = Launch::default();
+    let command = words.next().map(|program| {
+        let config = &bound.config;
+        let port = config.app.as_ref().map(|app| app.port);
+        let mut env = child::environment(port, addresses.outbound, &config.no_proxy, inherited);
+        launch = Launch::with(&config.forwarders, &program, &addresses, inherited);
+        env.append(&mut launch.variables);
+        child::Command {
+            program,
+            args: words.collect(),
+            env,
+        }
     });
+    if let Some(file) = &launch.signal_file {
+        bound.hear(file)?;
+    }
     let stopped = bound.run(Stop::Signals(command))?;
     tracing::info!("{}", stopped.ledger);
     Ok(ExitCode::from(stopped.app_code.unwrap_or(0)))
@@ -129,6 +139,8 @@ pub struct Bound {
     pipeline: Pipeline,
     worker: Worker,
     correlator: Arc<Mutex<Correlator>>,
+    /// What the app's threads say of themselves.
+    signals: Option<Signals>,
 }
 
 impl Bound {
@@ -143,7 +155,9 @@ impl Bound {
             .tracing
             .as_ref()
             .map_or(1.0, |t| t.correlation_threshold);
-        let correlator = Arc::new(Mutex::new(Correlator::new(threshold, ambient::now())));
+        let correlator =
+            Correlator::new(threshold, ambient::now()).with_grace(config.forwarders.grace);
+        let correlator = Arc::new(Mutex::new(correlator));
         let (pipeline, worker) = match &config.tracing {
             None => {
                 let nothing = pipeline::Config {
@@ -165,7 +179,7 @@ impl Bound {
             }
         }
         .context("spans cannot be exported")?;
-        Ok(Self {
+        let mut bound = Self {
             inbound: config.inbound.map(|at| bind("inbound", at)).transpose()?,
             outbound: config.outbound.map(|at| bind("outbound", at)).transpose()?,
             admin: config.admin.map(|at| bind("admin", at)).transpose()?,
@@ -178,7 +192,22 @@ impl Bound {
             pipeline,
             worker,
             correlator,
-        })
+            signals: None,
+        };
+        if let Some(file) = bound.config.forwarders.signal_file.clone() {
+            bound.hear(&file)?;
+        }
+        Ok(bound)
+    }
+
+    /// Hears what the app's threads tell in that file.
+    fn hear(&mut self, file: &Path) -> anyhow::Result<()> {
+        let signals = Signals::create(file).with_context(|| {
+            let file = file.display();
+            format!("signal_file {file} cannot be made; choose a directory that can be written to")
+        })?;
+        self.signals = Some(signals);
+        Ok(())
     }
 
     /// The real addresses.
@@ -217,6 +246,7 @@ impl Bound {
             pipeline,
             worker,
             correlator,
+            signals,
         } = self;
 
         let mut own_ports: Vec<u16> = addresses.outbound.iter().map(SocketAddr::port).collect();
@@ -227,7 +257,7 @@ impl Bound {
         };
         let pool = Pool::new(limits, pool::tls_config());
         let owners = owners(&config);
-        let stacks = Stacks::new(&config, &pipeline, owners.as_ref(), &correlator);
+        let stacks = Stacks::new(&config, &pipeline, owners.as_ref(), &correlator, signals);
 
         let readiness = Readiness::default();
         let (inbound_drain, inbound_watch) = watch::channel(false);
@@ -316,6 +346,7 @@ impl Stacks {
         pipeline: &Pipeline,
         owners: Option<&Owners>,
         correlator: &Arc<Mutex<Correlator>>,
+        signals: Option<Signals>,
     ) -> Self {
         let Some(tracing) = &config.tracing else {
             return Self {
@@ -344,7 +375,7 @@ impl Stacks {
             pipeline: pipeline.clone(),
             request_id_headers: request_id_headers.clone(),
             correlator: correlator.clone(),
-            notes_carriers: owners.is_some(),
+            notes_carriers: owners.is_some() || signals.is_some(),
             values: values.clone(),
         };
         let layer = ClientLayer::new(pipeline.clone())
@@ -359,6 +390,7 @@ impl Stacks {
             pipeline: pipeline.clone(),
             owners: owners.cloned(),
             caller: None,
+            signals,
         };
         Self {
             inbound: Some(inbound),

@@ -59,6 +59,36 @@ pub(crate) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Print the reference of all settings in Markdown instead"),
         );
+    let directory = || {
+        Arg::new("directory")
+            .value_name("DIR")
+            .required(true)
+            .value_parser(value_parser!(PathBuf))
+    };
+    let forwarders = Command::new("forwarders")
+        .about(
+            "Let an app that is started elsewhere forward trace headers, by its environment alone",
+        )
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(Command::new("list").about("Show the forwarders that this binary has"))
+        .subcommand(
+            Command::new("install")
+                .about("Write the files below a directory, such as a volume that the app shares")
+                .arg(directory().help("Where to write them; it is made if it is not there")),
+        )
+        .subcommand(
+            Command::new("env")
+                .about("Print the variables by which an app loads them, and finds the sidecar")
+                .arg(directory().help("Where the app finds the files"))
+                .arg(
+                    Arg::new("json")
+                        .long("json")
+                        .action(ArgAction::SetTrue)
+                        .help("As a list of names and values, for a task definition or a manifest"),
+                )
+                .args(settings()),
+        );
     let spelling = "Every flag is also a key of the configuration file (--header-timeout is \
         header_timeout) and a variable of the environment (THROUGHLINE_HEADER_TIMEOUT); a flag is \
         stronger than a variable, and that is stronger than the file. `throughline config \
@@ -69,6 +99,7 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(run.after_help(spelling))
+        .subcommand(forwarders)
         .subcommand(demo)
         .subcommand(check.after_help(spelling))
         .subcommand(config.after_help(spelling))

@@ -6,6 +6,7 @@
 //! for the configuration, 1 for everything else, and after `run -- COMMAND` the command's own.
 
 mod arguments;
+mod forwarders;
 mod log;
 mod print;
 mod verbs;

@@ -11,7 +11,7 @@ use std::{
 
 use clap::ArgMatches;
 
-use super::{Failure, arguments, log, print};
+use super::{Failure, arguments, forwarders, log, print};
 use crate::{
     app,
     config::{self, Config, Detected, Origin, Resolved, Sources, env, file, reference, settings},
@@ -30,6 +30,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         }
         Some(("check", matches)) => check(matches),
         Some(("config", matches)) => show(matches),
+        Some(("forwarders", matches)) => forward(matches),
         _ => unreachable!("clap lets no other verb through"),
     }
 }
@@ -145,6 +146,30 @@ fn warn(resolved: &Resolved) {
         // A warning that nobody can read changes nothing about the answer.
         let _ = writeln!(io::stderr(), "throughline: warning: {warning}");
     }
+}
+
+/// `forwarders`: for an app that is started elsewhere.
+fn forward(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let directory = |matches: &ArgMatches| {
+        let directory = matches.get_one::<PathBuf>("directory");
+        directory.cloned().unwrap_or_default()
+    };
+    match matches.subcommand() {
+        Some(("install", matches)) => forwarders::install(&directory(matches))?,
+        Some(("env", matches)) => {
+            let sources = sources(matches, None, &[])?;
+            let resolved = config::resolve(&sources)?;
+            warn(&resolved);
+            forwarders::env(
+                &directory(matches),
+                &resolved.config,
+                &sources.environment,
+                matches.get_flag("json"),
+            )?;
+        }
+        _ => forwarders::list()?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Everything that the configuration is made from, read from the world.

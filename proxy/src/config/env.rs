@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::forwarders;
+
 use super::{
     Error,
     error::nearest,
@@ -38,7 +40,13 @@ pub(crate) fn parse(environment: &BTreeMap<String, String>) -> Result<Layer, Err
         let Some(name) = variable.strip_prefix(PREFIX) else {
             continue;
         };
-        if variable == FILE || variable == CONTENT || is_service_link(variable, environment) {
+        // What an app's forwarders are told stands in a task's environment, for all its containers.
+        let is_for_forwarders = forwarders::variable::ALL.contains(&variable.as_str());
+        if variable == FILE
+            || variable == CONTENT
+            || is_for_forwarders
+            || is_service_link(variable, environment)
+        {
             continue;
         }
         let Some(setting) = TABLE.iter().find(|s| s.variable() == *variable) else {
@@ -93,6 +101,7 @@ mod tests {
             ("THROUGHLINE_CONFIG", "x.yaml"),
             ("THROUGHLINE_HEADER_TIMEOUT", "3s"),
             ("THROUGHLINE_NAME", ""),
+            ("THROUGHLINE_FORWARD_VIA", "127.0.0.1:15001"),
             ("THROUGHLINE_NO_PROXY", ""),
         ]))
         .unwrap();

@@ -10,7 +10,7 @@ use super::{
     together,
     value::{Exporter, List, OrPropagators},
 };
-use crate::{export::otlp, listen, pipeline, pool, values};
+use crate::{export::otlp, forwarders, listen, pipeline, pool, values};
 use throughline::propagation::{Format, Propagator};
 
 /// More threads than this are not worth their memory beside an app, unless somebody asks for them.
@@ -110,6 +110,12 @@ fn compose(
         shutdown_grace: settings.shutdown_grace.0,
         workers,
         log: settings.log.0.to_owned(),
+        forwarders: forwarders::Config {
+            selection: settings.forwarders.0.clone(),
+            exclude: settings.forwarder_exclude.0.clone(),
+            grace: settings.forwarder_grace.0,
+            signal_file: settings.signal_file.0.clone(),
+        },
         tracing: tracing(&settings, layers, warnings)?,
         app: settings.app.0,
         routes: settings.routes.0,

@@ -13,9 +13,9 @@ use throughline::{propagation::Format, trust::Trust};
 use super::{
     layer::Layers,
     value::{
-        App, Attributes, Bad, Bytes, Confidence, Count, Endpoint, Exporter, FilePath, Headers,
-        Hosts, Level, List, NamedSampler, OrOff, OrPropagators, Pause, Routes, Shape, Switch, Text,
-        Timeout, Value, Workers, Written,
+        App, Attributes, Bad, Bytes, Confidence, Count, Endpoint, Exporter, FilePath, Forwarders,
+        Headers, Hosts, Level, List, NamedSampler, OrOff, OrPropagators, Pause, Routes, Shape,
+        Switch, Text, Timeout, Value, Workers, Written,
     },
 };
 use crate::{
@@ -284,6 +284,24 @@ settings! {
 
         /// How many finished spans are kept in memory for the admin port; 0 for none.
         memory_spans: Count<0, 1_000_000> { "COUNT", default "2000", example "10000" }
+    }
+    "Forwarders" {
+        /// What a command that is started with `run -- COMMAND` gets along, so that it forwards trace
+        /// headers though its code does not: `auto` for what fits the command, names out of `node`,
+        /// `python`, `java` and `signal`, or `none`. They are loaded by variables such as
+        /// `NODE_OPTIONS`, beside what is set there already.
+        forwarders: Forwarders { "NAMES", default "none", example "auto" }
+
+        /// Hosts to which forwarders copy nothing: `name` is that host, `.name` is it and all below it.
+        forwarder_exclude: Hosts { "HOSTS", default "", example "[.vendor.example]" }
+
+        /// For how long after its response a request's headers are still forwarded, for work that an app
+        /// goes on with after it has answered.
+        forwarder_grace: Pause { "TIME", default "0s", example "0s" }
+
+        /// A file on a volume that is shared with the app, in which its threads tell which request they
+        /// are serving, where they run with the forwarder `signal` and were not started from here.
+        signal_file: FilePath { "FILE", default "", example "/throughline/signal" }
     }
     "Export" {
         /// Where spans go: `otlp`, `none`, or `auto`, which is `otlp` where an endpoint is given and

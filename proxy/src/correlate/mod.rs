@@ -19,14 +19,14 @@ use std::{
     collections::HashMap,
     num::NonZeroU64,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use throughline::{
     client::Cause,
     context::{TraceContext, TraceFlags},
     id::{SpanId, TraceId},
-    propagation::Extraction,
+    propagation::{Extraction, Remote},
     span::{Conflict, Evidence, Link, MAX_LINKS, Parentage, Relation},
 };
 
@@ -39,7 +39,7 @@ pub use self::{
     report::{BINS, Row},
 };
 use crate::{
-    processes::{Carried, Verdict},
+    processes::{Carried, Carrier, Verdict},
     settle::{Outcome, Settlement},
     timing::{CallKey, Decision, Filter, Owner, RequestKey},
     values::{self, Weights},
@@ -51,6 +51,10 @@ pub const MAX_OPEN: usize = 4096;
 
 /// The most ended exchanges that are remembered.
 const MAX_RECENT: usize = 256;
+
+/// How long after an exchange's end a context that a forwarder copied may still come from it. The
+/// forwarder looked when the call was made, and the call has a way to go.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// A link is made only to a candidate that is at least this likely.
 const MIN_LINK: f32 = 0.05;
@@ -79,10 +83,23 @@ pub struct Call<'c> {
     pub request_id: Option<&'c str>,
     /// What kind of call it is.
     pub kind: Kind,
+    /// What copied its context onto it, where a forwarder says that it did.
+    pub forwarder: Option<&'static str>,
+    /// What the thread that makes it said.
+    pub signal: Option<Signal>,
     /// What the process that makes it tells, and the exchanges that the verdict is about.
     pub process: Option<(&'c Verdict, &'c [Key])>,
     /// What its values say of the requests that share some with it.
     pub values: Option<&'c Weights>,
+}
+
+/// What a thread that makes a call said of the request that it is serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signal {
+    /// Our port of the connection that carries the request to the app.
+    pub port: u16,
+    /// How long ago it said so.
+    pub age: Duration,
 }
 
 /// A cause, and what the call is called until it is [answered](Correlator::answered).
@@ -95,6 +112,9 @@ pub struct Answer {
     /// The request that is known to have caused it by something else than time and values: what the
     /// call has in common with it may be learnt.
     pub taught_by: Option<values::Request>,
+    /// Whether a forwarder copied a context onto the call that no open exchange has. It was not
+    /// believed, and must not go on either.
+    pub is_stale: bool,
 }
 
 /// A span that may be the parent of a call.
@@ -110,6 +130,8 @@ struct Candidate {
 #[derive(Debug)]
 pub struct Correlator {
     threshold: f32,
+    /// How long after its response an exchange may still have its context copied.
+    grace: Duration,
     window: Window,
     timing: Filter<Candidate>,
     /// The requests that values are known of.
@@ -124,12 +146,19 @@ impl Correlator {
     pub fn new(threshold: f32, now: Instant) -> Self {
         Self {
             threshold,
+            grace: Duration::ZERO,
             window: Window::new(MAX_OPEN, MAX_RECENT),
             timing: Filter::new(threshold),
             valued: HashMap::new(),
             report: Report::default(),
             began: now,
         }
+    }
+
+    /// Believes what forwarders copy for so long after the response.
+    #[must_use]
+    pub fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
     }
 
     /// An exchange begins. Part of step 5 of the way of a request.
@@ -149,6 +178,8 @@ impl Correlator {
             carried: request.carried,
             values: request.values,
             timing,
+            began: now,
+            ended: None,
         });
         if let (Some(values), Some(timing)) = (request.values, timing) {
             self.valued.insert(values, timing);
@@ -162,7 +193,7 @@ impl Correlator {
     /// An exchange ends: the app has said all that it had to say.
     pub fn close(&mut self, now: Instant, key: Key) {
         let now = self.nanos(now);
-        let closed = self.window.close(key);
+        let closed = self.window.close(key, now);
         if let Some((timing, values)) = closed.map(|inbound| (inbound.timing, inbound.values)) {
             self.end(now, timing, values);
         }
@@ -195,6 +226,8 @@ impl Correlator {
     ) -> Answer {
         let now = self.nanos(now);
         let winner = believed(&self.window, call.context);
+        let is_stale = call.forwarder.is_some() && !winner.is_some_and(|w| self.is_live(now, w));
+        let winner = winner.filter(|_| !is_stale);
         let names_parent = winner.is_some_and(|remote| remote.parent.is_some());
         let candidates = count(self.window.open_len());
         let Found {
@@ -216,8 +249,9 @@ impl Correlator {
         };
         cause.sampled = match winner {
             Some(remote) => remote.sampled.filter(|_| !names_parent),
-            None => call.context.decision,
+            None => call.context.decision.filter(|_| !is_stale),
         };
+        cause.forwarder = call.forwarder.filter(|_| !is_stale);
         cause.source = winner.map(|remote| remote.source);
         cause.rejected = call.context.rejected;
         if let Some(loser) = winner.and_then(|winner| call.context.conflict(winner)) {
@@ -236,6 +270,7 @@ impl Correlator {
             cause,
             call: call_key,
             taught_by: owner.and_then(|key| self.window.get(key)?.values),
+            is_stale,
         }
     }
 
@@ -245,6 +280,21 @@ impl Correlator {
             .request_id
             .and_then(|id| self.window.by_request_id(id))
             .map(|(key, _)| (key, Evidence::RequestId, 1.0));
+        let signalled = match call.signal {
+            Some(signal) if named.is_none() => match self.served(now, signal) {
+                Some(key) => Some((key, Evidence::Signal, 1.0)),
+                // The thread serves a request that did not come through here.
+                None => {
+                    return Found {
+                        call: self.known(now, call.kind, None),
+                        cause: cause(Evidence::Open, 0.0, candidates),
+                        key: None,
+                        decided: Decided::exactly(Evidence::Open),
+                    };
+                }
+            },
+            _ => None,
+        };
         let served = call.process.and_then(|(verdict, open)| match verdict {
             // Of the only one there is, this is known anyhow.
             Verdict::Served { index, confidence }
@@ -254,7 +304,7 @@ impl Correlator {
             }
             _ => None,
         });
-        if let Some((key, evidence, confidence)) = named.or(served)
+        if let Some((key, evidence, confidence)) = named.or(signalled).or(served)
             && let Some(context) = self.window.get(key).map(|inbound| inbound.context.clone())
         {
             let cause = asserted(context, evidence, confidence, candidates);
@@ -276,6 +326,33 @@ impl Correlator {
         let decision = self.timing.call(now, kind, Owner::Unknown, weigh);
         let proven = call.values.and_then(Weights::evidence);
         self.by_time(decision, candidates, proven)
+    }
+
+    /// Whether a context that a forwarder copied is that of an exchange which is open, or was when the
+    /// call was made.
+    fn is_live(&self, now: u64, remote: &Remote) -> bool {
+        let ours = remote.parent.and_then(|parent| self.window.by_span(parent));
+        let allowed = (self.grace + ON_ITS_WAY).as_nanos();
+        ours.is_some_and(|(_, inbound)| {
+            let since = inbound
+                .ended
+                .map(|ended| u128::from(now.saturating_sub(ended)));
+            inbound.context.trace_id.is_same_trace(remote.trace_id)
+                && since.is_none_or(|since| since <= allowed)
+        })
+    }
+
+    /// The open exchange that a thread said it is serving: the one on that connection, if it was there
+    /// when that was said.
+    fn served(&self, now: u64, signal: Signal) -> Option<Key> {
+        let age = u64::try_from(signal.age.as_nanos()).unwrap_or(u64::MAX);
+        let said = now.saturating_sub(age);
+        let found = self.window.oldest_open().find(|(_, inbound)| {
+            let carrier = inbound.carried.as_deref().map(Carried::carrier);
+            matches!(carrier, Some(Carrier::Socket(by)) if by.ours().port() == signal.port)
+                && inbound.began <= said
+        });
+        found.map(|(key, _)| key)
     }
 
     /// What values tell of the requests that share some with the call, and of all others.

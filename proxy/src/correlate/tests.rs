@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::processes::Socket;
 use http::{HeaderMap, HeaderValue};
 use throughline::propagation::{Format, Propagator};
 
@@ -13,6 +14,8 @@ use throughline::propagation::{Format, Propagator};
 struct Bench {
     correlator: Correlator,
     now: Instant,
+    /// What the thread says that makes the next call.
+    signal: Option<Signal>,
 }
 
 impl Bench {
@@ -21,6 +24,7 @@ impl Bench {
         Self {
             correlator: Correlator::new(0.9, now),
             now,
+            signal: None,
         }
     }
 
@@ -45,7 +49,7 @@ impl Bench {
             context,
             request_id: Some(format!("request-{n}").into()),
             kind: Kind::of("GET", "", "/orders"),
-            carried: None,
+            carried: Some(Arc::new(carried(n))),
             values: None,
         };
         self.correlator.open(self.now, request)
@@ -66,6 +70,10 @@ impl Bench {
             context: &context,
             request_id: map.get("x-request-id").map(|id| id.to_str().unwrap()),
             kind: Kind::of("GET", "stock", "/items/7"),
+            forwarder: map
+                .contains_key("throughline-forwarder")
+                .then_some("node/1"),
+            signal: self.signal.take(),
             process,
             values: None,
         };
@@ -76,6 +84,15 @@ impl Bench {
     fn decide(&mut self, headers: &[(&'static str, String)]) -> Cause {
         self.call(headers, None).cause
     }
+}
+
+/// By a connection from our port of that number.
+fn carried(n: u64) -> Carried {
+    let ours = format!("127.0.0.1:{n}").parse().unwrap();
+    let socket = Socket::new("127.0.0.1:3000".parse().unwrap(), ours, Instant::now());
+    let carried = Carried::default();
+    carried.by(&Arc::new(socket));
+    carried
 }
 
 fn trace(n: u64) -> TraceId {
@@ -98,6 +115,91 @@ fn a_context_that_names_our_span_is_propagated_and_completed() {
         parent.state.unwrap(),
         "vendor=1",
         "the app dropped it, we did not"
+    );
+}
+
+/// The headers of a call onto which a forwarder copied the context of span `n`.
+fn forwarded(n: u64) -> [(&'static str, String); 2] {
+    [
+        ("traceparent", format!("00-{}-{}-01", trace(n), span(n))),
+        ("throughline-forwarder", "node/1".to_owned()),
+    ]
+}
+
+#[test]
+fn what_a_forwarder_copied_from_an_open_request_is_its_parent() {
+    let answer = Bench::open(3).call(&forwarded(2), None);
+    assert_eq!(answer.cause.parentage.evidence, Evidence::Propagated);
+    assert_eq!(answer.cause.parent.unwrap().span_id, span(2));
+    assert_eq!(answer.cause.forwarder, Some("node/1"));
+    assert!(!answer.is_stale);
+}
+
+#[test]
+fn what_a_forwarder_copied_from_elsewhere_is_not_believed() {
+    let answer = Bench::open(3).call(&forwarded(9), None);
+    assert!(answer.is_stale);
+    assert_eq!(answer.cause.parentage.evidence, Evidence::Open);
+    assert_eq!((answer.cause.forwarder, answer.cause.adopted), (None, None));
+
+    let mut named = forwarded(2);
+    named[0].1 = named[0]
+        .1
+        .replace(&trace(2).to_string(), &trace(8).to_string());
+    let answer = Bench::open(3).call(&named, None);
+    assert!(answer.is_stale, "our span, but in another trace");
+}
+
+#[test]
+fn a_context_that_a_forwarder_copied_expires_with_its_response() {
+    for (millis, grace, is_stale) in [
+        (ON_ITS_WAY.as_millis(), 0, false),
+        (ON_ITS_WAY.as_millis() + 2, 0, true),
+        (ON_ITS_WAY.as_millis() + 2, 5, false),
+    ] {
+        let mut bench = Bench::open(1);
+        bench.correlator = bench.correlator.with_grace(Duration::from_millis(grace));
+        let ends = bench.request(2);
+        bench.correlator.close(bench.now, ends);
+        bench.wait(u64::try_from(millis).unwrap() - 1);
+        assert_eq!(
+            bench.call(&forwarded(2), None).is_stale,
+            is_stale,
+            "{millis}"
+        );
+    }
+}
+
+#[test]
+fn a_thread_tells_which_request_it_serves() {
+    let said = |port, millis| {
+        Some(Signal {
+            port,
+            age: Duration::from_millis(millis),
+        })
+    };
+    let mut bench = Bench::open(3);
+    bench.signal = said(2, 1);
+    let cause = bench.decide(&[]);
+    assert_eq!(cause.parentage.evidence, Evidence::Signal);
+    assert_eq!(cause.parent.unwrap().span_id, span(2));
+
+    bench.signal = said(3, 40);
+    let cause = bench.decide(&[]);
+    assert_eq!(
+        cause.parentage.evidence,
+        Evidence::Open,
+        "said before there was such a request"
+    );
+    assert_eq!(cause.links, [None; MAX_LINKS]);
+
+    let mut bench = Bench::open(1);
+    bench.signal = said(77, 1);
+    let cause = bench.decide(&[]);
+    assert_eq!(
+        cause.parentage.evidence,
+        Evidence::Open,
+        "the only one here is not the one"
     );
 }
 
@@ -269,7 +371,7 @@ fn what_is_learnt_while_requests_come_one_by_one_tells_two_apart() {
     );
     let row = &bench.correlator.report()[0];
     assert_eq!((&*row.route, row.calls), ("GET stock/items/{}", 200));
-    assert_eq!(row.evidence, [0, 0, 0, 0, 199, 1, 0]);
+    assert_eq!(row.evidence, [0, 0, 0, 0, 0, 199, 1, 0]);
     assert_eq!(row.confidence[BINS - 1], 200);
 }
 

@@ -60,6 +60,7 @@ fn shown(evidence: Evidence) -> (&'static str, Ink, &'static str) {
     match evidence {
         Evidence::Propagated => ("=", Ink::Good, "told by the sidecar of the caller"),
         Evidence::RequestId => ("~", Ink::Work, "inferred: the request's id came back"),
+        Evidence::Signal => ("~", Ink::Work, "inferred: the thread said which it serves"),
         Evidence::Value => ("~", Ink::Work, "inferred: a value of the request came back"),
         Evidence::Process => ("~", Ink::Work, "inferred: the process that serves it calls"),
         Evidence::SoleCandidate => ("~", Ink::Work, "inferred: no other request was open"),

@@ -7,7 +7,10 @@ use throughline::{
     span::Evidence,
 };
 
-use crate::settle::Verdict;
+use crate::{
+    forwarders::{Forwarder, Mark},
+    settle::Verdict,
+};
 
 /// Counters that anyone on the data path may bump, and that the admin port shows.
 #[derive(Debug, Default)]
@@ -16,6 +19,34 @@ pub struct Counters {
     verdicts: [AtomicU64; Verdict::ALL.len()],
     /// By format and reason.
     contexts_rejected: [[AtomicU64; Reason::COUNT]; Format::COUNT],
+    /// By forwarder and outcome, those that are not known last.
+    forwarded: [[AtomicU64; Forwarded::ALL.len()]; Forwarder::ALL.len() + 1],
+}
+
+/// What became of the context that a forwarder copied onto a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarded {
+    /// It names an open request of ours, and is the parent.
+    Exact,
+    /// So it does, and the forwarder is of another version than we are.
+    OtherVersion,
+    /// It names none, so that it was not believed.
+    Stale,
+}
+
+impl Forwarded {
+    /// Every outcome.
+    pub const ALL: [Self; 3] = [Self::Exact, Self::OtherVersion, Self::Stale];
+
+    /// How it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::OtherVersion => "other_version",
+            Self::Stale => "stale",
+        }
+    }
 }
 
 impl Counters {
@@ -35,6 +66,23 @@ impl Counters {
             self.contexts_rejected[format as usize][reason as usize]
                 .fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// A forwarder copied a context onto a call.
+    pub fn forwarded(&self, mark: Mark, is_stale: bool) {
+        let outcome = match (is_stale, mark.is_current) {
+            (true, _) => Forwarded::Stale,
+            (false, true) => Forwarded::Exact,
+            (false, false) => Forwarded::OtherVersion,
+        };
+        self.forwarded[place(mark.by)][outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many calls a forwarder copied a context onto, of which this became; `None` stands for all
+    /// forwarders that are not known.
+    #[must_use]
+    pub fn forwards(&self, by: Option<Forwarder>, outcome: Forwarded) -> u64 {
+        self.forwarded[place(by)][outcome as usize].load(Ordering::Relaxed)
     }
 
     /// How many calls were correlated by `evidence`.
@@ -76,6 +124,10 @@ fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
+fn place(by: Option<Forwarder>) -> usize {
+    by.map_or(Forwarder::ALL.len(), |by| by as usize)
+}
+
 fn slot(evidence: Evidence) -> usize {
     evidence as usize
 }
@@ -93,7 +145,7 @@ mod tests {
             }
         }
         let got = Evidence::ALL.map(|evidence| counters.correlations(evidence));
-        assert_eq!(got, [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(got, [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod address;
 mod amount;
+mod forwarder;
 mod pairs;
 mod word;
 
@@ -17,6 +18,7 @@ use throughline::{
 pub(crate) use self::{
     address::{App, Endpoint, Hosts, Routes},
     amount::{Bytes, Confidence, Count, Pause, Timeout, Workers},
+    forwarder::Forwarders,
     pairs::{Attributes, Headers},
     word::{Exporter, FilePath, Level, NamedSampler, Switch, Text},
 };
