@@ -33,6 +33,15 @@ pub(crate) enum Caller {
     Php,
 }
 
+/// What an app is launched with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Launch {
+    /// Nothing.
+    Alone,
+    /// The forwarder for its runtime.
+    Forwarder,
+}
+
 /// How an app's calls get to the sidecar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -72,9 +81,14 @@ impl Caller {
     /// The share of calls that must have the right parent, where that can be known.
     const GOAL: f64 = 0.99;
 
+    /// The share that must with a forwarder, and none may have a wrong one.
+    const EXACT: f64 = 0.995;
+
     /// The least share of its calls that must have the right parent while this many requests are open.
-    pub(crate) fn expected_right(self, at_once: usize) -> f64 {
-        if at_once == 1 || HELD_TO_THE_GOAL.contains(&self) {
+    pub(crate) fn expected_right(self, launch: Launch, at_once: usize) -> f64 {
+        if launch == Launch::Forwarder {
+            Self::EXACT
+        } else if at_once == 1 || HELD_TO_THE_GOAL.contains(&self) {
             Self::GOAL
         } else {
             0.0
@@ -84,6 +98,7 @@ impl Caller {
     /// The sidecar that starts it, with `upstreams` behind and its witness at that path.
     pub(crate) fn setup(
         self,
+        launch: Launch,
         upstreams: &Upstreams,
         witness: &Path,
         collector: &Collector,
@@ -99,6 +114,9 @@ impl Caller {
             // Nothing is to be lost, and sending is not to disturb what is measured.
             .variable("OTEL_BSP_MAX_QUEUE_SIZE", "20000")
             .variable("OTEL_BSP_SCHEDULE_DELAY", "500");
+        if let (Launch::Forwarder, Some(forwarder)) = (launch, self.forwarder()) {
+            setup = setup.flag("forwarders", forwarder);
+        }
         if self == Self::GunicornSession {
             setup = setup.variable("KEEP_CONNECTIONS", "1");
         }
@@ -114,6 +132,18 @@ impl Caller {
             setup = setup.variable(name, &format!("http://{called}"));
         }
         setup
+    }
+
+    /// The forwarder for its runtime, if there is one.
+    fn forwarder(self) -> Option<&'static str> {
+        match self {
+            Self::Gunicorn | Self::GunicornSession | Self::Uvicorn => Some("python"),
+            Self::Node => Some("node"),
+            Self::Java => Some("java"),
+            Self::Php => Some("signal"),
+            // It is linked statically and asks the kernel itself: nothing can be launched with it.
+            Self::Go => None,
+        }
     }
 
     fn command(self) -> Vec<String> {

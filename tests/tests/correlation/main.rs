@@ -4,6 +4,7 @@
 //! forwards nothing, and no request can be told from another of its kind. What really happened is written
 //! down by the app and by its upstreams (`truth`), and what the sidecar said of each call is held against
 //! it (`judge`). The apps are measured one after the other, so that they do not disturb each other.
+//! Those that a forwarder can be launched with are measured with it too: then nothing may be wrong.
 //!
 //! ```text
 //! cargo test -p throughline-tests --test correlation -- --nocapture           # all, with the table
@@ -29,7 +30,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use callers::Caller;
+use callers::{Caller, Launch};
 use fastrand::Rng;
 use judge::{Spans, judge, missing, said};
 use load::{LEVELS, Level};
@@ -81,25 +82,60 @@ async fn calls_of_php_get_their_own_parent_or_none() {
     measure(Caller::Php).await;
 }
 
-/// Runs an app through all levels, shows what became of its calls, and holds that to what is expected.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_gunicorn_with_its_forwarder_get_their_own_parent() {
+    measure_with(Caller::Gunicorn, Launch::Forwarder).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_gunicorn_on_kept_connections_with_its_forwarder_get_their_own_parent() {
+    measure_with(Caller::GunicornSession, Launch::Forwarder).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_uvicorn_with_its_forwarder_get_their_own_parent() {
+    measure_with(Caller::Uvicorn, Launch::Forwarder).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_node_with_its_forwarder_get_their_own_parent() {
+    measure_with(Caller::Node, Launch::Forwarder).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_java_with_its_forwarder_get_their_own_parent() {
+    measure_with(Caller::Java, Launch::Forwarder).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_php_with_its_forwarder_get_their_own_parent() {
+    measure_with(Caller::Php, Launch::Forwarder).await;
+}
+
+/// Measures an app as it is.
 async fn measure(caller: Caller) {
+    measure_with(caller, Launch::Alone).await;
+}
+
+/// Runs an app through all levels, shows what became of its calls, and holds that to what is expected.
+async fn measure_with(caller: Caller, launch: Launch) {
     // Whoever fails leaves the turn to the next all the same.
     static TURN: Mutex<()> = Mutex::const_new(());
     let _turn = TURN.lock().await;
 
-    let run = Run::of(caller).await;
+    let run = Run::of(caller, launch).await;
     let rows = run.rows();
     #[expect(clippy::print_stdout, reason = "it is what is measured")]
     {
         println!("{}", table::markdown(&rows));
     }
     if let Some(file) = env::var_os(table::FILE) {
-        table::write(Path::new(&file), caller, &rows);
+        table::write(Path::new(&file), (caller, launch), &rows);
     }
     if let Some(directory) = env::var_os(recording::DIRECTORY) {
         recording::write(
             Path::new(&directory),
-            caller.name(),
+            &name(caller, launch),
             &run.spans,
             &run.caused(),
         );
@@ -109,8 +145,15 @@ async fn measure(caller: Caller) {
     run.assert_that_the_report_agrees(&rows);
     for (level, row) in LEVELS.iter().zip(&rows) {
         let at_once = level.at_once;
-        assert!(row.share_wrong() <= MAX_WRONG, "{at_once} at once: {row:?}");
-        let expected = caller.expected_right(at_once);
+        let may_be_wrong = match launch {
+            Launch::Alone => MAX_WRONG,
+            Launch::Forwarder => 0.0,
+        };
+        assert!(
+            row.share_wrong() <= may_be_wrong,
+            "{at_once} at once: {row:?}"
+        );
+        let expected = caller.expected_right(launch, at_once);
         assert!(row.share_right() >= expected, "{at_once} at once: {row:?}");
     }
 }
@@ -125,6 +168,7 @@ struct Pressed {
 /// All that is known when an app has been through every level.
 struct Run {
     caller: Caller,
+    launch: Launch,
     pressed: Vec<Pressed>,
     told: Told,
     spans: Vec<Span>,
@@ -134,14 +178,15 @@ struct Run {
 }
 
 impl Run {
-    async fn of(caller: Caller) -> Self {
+    async fn of(caller: Caller, launch: Launch) -> Self {
         let collector = Collector::start().await;
         let upstreams = Upstreams::start(1).await;
-        let witness = witness(caller);
+        let witness = witness(&name(caller, launch));
         let sidecar = {
             // What takes its time, the first time: packages are installed.
-            let setup =
-                tokio::task::block_in_place(|| caller.setup(&upstreams, &witness, &collector));
+            let setup = tokio::task::block_in_place(|| {
+                caller.setup(launch, &upstreams, &witness, &collector)
+            });
             setup.start().await
         };
         let mut rng = Rng::with_seed(2);
@@ -159,6 +204,7 @@ impl Run {
         Self {
             report: serde_json::from_str(&report).expect("JSON"),
             caller,
+            launch,
             pressed,
             told: truth::read(&witness),
             said: said(&spans),
@@ -173,7 +219,8 @@ impl Run {
     fn rows_if(&self, told: &Told) -> Vec<Row> {
         let rows = self.pressed.iter().map(|pressed| {
             let judgement = judge(told, &pressed.arrivals, &self.said);
-            Row::new(self.caller, pressed.level, pressed.failed, &judgement.calls)
+            let measured = (self.caller, self.launch);
+            Row::new(measured, pressed.level, pressed.failed, &judgement.calls)
         });
         rows.collect()
     }
@@ -243,11 +290,19 @@ impl Run {
     }
 }
 
+/// What a run is called.
+fn name(caller: Caller, launch: Launch) -> String {
+    match launch {
+        Launch::Alone => caller.name().to_owned(),
+        Launch::Forwarder => format!("{}_forwarder", caller.name()),
+    }
+}
+
 /// A file for what the app tells, without what an earlier run told.
-fn witness(caller: Caller) -> PathBuf {
+fn witness(name: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("correlation");
     fs::create_dir_all(&directory).expect("the target directory can be written to");
-    let path = directory.join(caller.name());
+    let path = directory.join(name);
     if path.exists() {
         fs::remove_file(&path).expect("it is ours");
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    callers::Caller,
+    callers::{Caller, Launch},
     judge::{Judged, Verdict},
     load::Level,
 };
@@ -34,7 +34,7 @@ const HEAD: [&str; 11] = [
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
-    caller: Caller,
+    measured: (Caller, Launch),
     level: Level,
     failed: usize,
     calls: usize,
@@ -46,14 +46,19 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(caller: Caller, level: Level, failed: usize, calls: &[Judged<'_>]) -> Self {
+    pub(crate) fn new(
+        measured: (Caller, Launch),
+        level: Level,
+        failed: usize,
+        calls: &[Judged<'_>],
+    ) -> Self {
         let count = |is: fn(Verdict) -> bool| calls.iter().filter(|call| is(call.verdict)).count();
         let mut evidence = BTreeMap::new();
         for call in calls {
             *evidence.entry(call.said.evidence.clone()).or_default() += 1;
         }
         Self {
-            caller,
+            measured,
             level,
             failed,
             calls: calls.len(),
@@ -105,7 +110,10 @@ impl Row {
         #[expect(clippy::cast_precision_loss, reason = "a mean of small counts")]
         let candidates = self.candidates as f64 / self.calls.max(1) as f64;
         [
-            self.caller.description().to_owned(),
+            match self.measured {
+                (caller, Launch::Alone) => caller.description().to_owned(),
+                (caller, Launch::Forwarder) => format!("{}, forwarder", caller.description()),
+            },
             self.level.at_once.to_string(),
             self.calls.to_string(),
             format!("{candidates:.1}"),
@@ -156,11 +164,11 @@ pub(crate) fn markdown<'r>(rows: impl IntoIterator<Item = &'r Row>) -> String {
 }
 
 /// Writes the rows of all apps that this process has measured so far.
-pub(crate) fn write(file: &Path, caller: Caller, rows: &[Row]) {
-    static MEASURED: Mutex<BTreeMap<Caller, Vec<Row>>> = Mutex::new(BTreeMap::new());
-    let mut measured = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
-    measured.insert(caller, rows.to_vec());
-    let table = markdown(measured.values().flatten());
+pub(crate) fn write(file: &Path, measured: (Caller, Launch), rows: &[Row]) {
+    static MEASURED: Mutex<BTreeMap<(Caller, Launch), Vec<Row>>> = Mutex::new(BTreeMap::new());
+    let mut all = MEASURED.lock().unwrap_or_else(PoisonError::into_inner);
+    all.insert(measured, rows.to_vec());
+    let table = markdown(all.values().flatten());
     fs::write(file, table).expect("the file for the table can be written");
 }
 
@@ -197,7 +205,7 @@ mod tests {
             at_once: 4,
             requests: 3,
         };
-        let row = Row::new(Caller::Go, level, 1, &calls);
+        let row = Row::new((Caller::Go, Launch::Alone), level, 1, &calls);
         assert_eq!(
             row.cells()[1..],
             [
