@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! correlate SET OUT            writes <service>.decisions.csv and <service>.settled.csv into OUT
+//! correlate --told SHARE SET   says how much better it gets where that share of calls is told
 //! correlate --reliability SET  says how often it was right; of several sets, one line for each
 //! ```
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a command")]
@@ -22,7 +23,8 @@ use throughline_benches::correlation::{
     score::Score,
 };
 
-const USAGE: &str = "usage: correlate SET OUT, or: correlate --reliability SET...";
+const USAGE: &str = "usage: correlate SET OUT, or: correlate --reliability SET..., or: correlate --told \
+    PERCENT SET...";
 
 fn main() -> ExitCode {
     match run() {
@@ -38,6 +40,10 @@ fn run() -> Result<()> {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     match arguments.as_slice() {
         [flag, sets @ ..] if flag == "--reliability" && !sets.is_empty() => reliability(sets),
+        [flag, percent, sets @ ..] if flag == "--told" && !sets.is_empty() => {
+            let percent = percent.to_str().and_then(|text| text.parse().ok());
+            told(percent.context(USAGE)?, sets)
+        }
         [set, out] if !set.to_string_lossy().starts_with("--") => {
             write(Path::new(set), Path::new(out))
         }
@@ -98,6 +104,26 @@ fn reliability(sets: &[OsString]) -> Result<()> {
     }
     bins("online", &all.online);
     bins("settled", &all.settled);
+    Ok(())
+}
+
+/// Says of each set how much of what only time can tell is asserted, and how much of that is right,
+/// without and with so many percent of all calls told by something else.
+fn told(percent: u64, sets: &[OsString]) -> Result<()> {
+    for set in sets.iter().map(PathBuf::from) {
+        let mut scores = [Scores::default(), Scores::default()];
+        for service in services(&set)?.iter().filter(|s| s.name != JOIN) {
+            let replayed = service.replay_told(percent)?;
+            for (score, replayed) in scores.iter_mut().zip(&replayed) {
+                score.add(&service.score(replayed)?);
+            }
+        }
+        let [none, some] = scores.map(|scores| scores.online);
+        println!(
+            "{}, none told: {none}; {percent} % told: {some}",
+            name(&set)
+        );
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Where recordings lie: for each service of a set a table of events, and one of the truth.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::Read,
     path::{Path, PathBuf},
@@ -10,10 +11,10 @@ use anyhow::{Context, Result};
 use flate2::read::GzDecoder;
 
 use super::{
-    events::{self, What},
-    replay::{self, Said},
+    events::{self, Event, What},
+    replay::{self, Said, Told},
     score::Score,
-    truth,
+    truth::{self, Maker},
 };
 
 /// In this service five requests join before one of them calls. Which one does is no matter of time,
@@ -87,14 +88,44 @@ impl Service {
     ///
     /// Where its events cannot be read.
     pub fn replay(&self) -> Result<Replayed> {
+        let events = self.events()?;
+        Ok(Replayed {
+            calls: calls(&events).collect(),
+            said: replay::replay(&events, &Told::new()),
+        })
+    }
+
+    /// Replays it twice, and looks only at calls that nothing but time tells anything of: first as
+    /// [`Service::replay`] does, and then with every other call told, those being `percent` of all.
+    ///
+    /// # Errors
+    ///
+    /// Where its events or the truth cannot be read.
+    pub fn replay_told(&self, percent: u64) -> Result<[Replayed; 2]> {
+        let events = self.events()?;
+        let is_told = |call: u64| {
+            // By a number of the call's own, so that the same calls are told every time.
+            let mixed = (call ^ 0x5bd1_e995).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            mixed % 100 < percent
+        };
+        let makers = self.makers()?.into_iter();
+        let told = makers.filter(|(call, _)| is_told(*call));
+        let told: Told = told.map(|(call, maker)| (call, maker.parent)).collect();
+        Ok([Told::new(), told].map(|told| Replayed {
+            calls: calls(&events).filter(|call| !is_told(*call)).collect(),
+            said: replay::replay(&events, &told),
+        }))
+    }
+
+    fn events(&self) -> Result<Vec<Event>> {
         let path = self.path("events");
         let table = table(&path)?;
-        let events = events::read(&table).with_context(|| sentence(&path))?;
-        let calls = events.iter().filter(|event| event.what == What::Calls);
-        Ok(Replayed {
-            calls: calls.map(|event| event.span).collect(),
-            said: replay::replay(&events),
-        })
+        events::read(&table).with_context(|| sentence(&path))
+    }
+
+    fn makers(&self) -> Result<HashMap<u64, Maker>> {
+        let path = self.path("truth");
+        truth::read(&table(&path)?).with_context(|| sentence(&path))
     }
 
     /// Holds what was said against the truth.
@@ -103,8 +134,7 @@ impl Service {
     ///
     /// Where the truth cannot be read.
     pub fn score(&self, replayed: &Replayed) -> Result<Scores> {
-        let path = self.path("truth");
-        let makers = truth::read(&table(&path)?).with_context(|| sentence(&path))?;
+        let makers = self.makers()?;
         let score = |said| Score::new(replayed.calls.iter().copied(), said, &makers);
         Ok(Scores {
             online: score(&replayed.said.decisions),
@@ -115,6 +145,12 @@ impl Service {
     fn path(&self, what: &str) -> PathBuf {
         self.directory.join(format!("{}.{what}.csv.gz", self.name))
     }
+}
+
+/// The calls among them.
+fn calls(events: &[Event]) -> impl Iterator<Item = u64> {
+    let calls = events.iter().filter(|event| event.what == What::Calls);
+    calls.map(|event| event.span)
 }
 
 fn sentence(path: &Path) -> String {

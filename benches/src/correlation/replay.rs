@@ -38,10 +38,17 @@ pub struct Said {
     pub settled: Vec<Guess>,
 }
 
-/// Replays what one replica of a service saw, from a filter that knows nothing.
+/// Which request made a call, of the calls of which something else than time tells it.
+pub type Told = HashMap<u64, u64>;
+
+/// Replays what one replica of a service saw, from a filter that knows nothing. Of calls that are `told`
+/// nothing is guessed, and the filter learns from them.
 #[must_use]
-pub fn replay(events: &[Event]) -> Said {
-    let mut replay = Replay::default();
+pub fn replay(events: &[Event], told: &Told) -> Said {
+    let mut replay = Replay {
+        told: told.clone(),
+        ..Replay::default()
+    };
     let mut filter = Filter::new(THRESHOLD);
     for event in events {
         replay.see(&mut filter, event);
@@ -58,6 +65,7 @@ pub fn replay(events: &[Event]) -> Said {
 /// How far a replay is.
 #[derive(Default)]
 struct Replay {
+    told: Told,
     /// Open requests; `None` is one that the filter did not take.
     requests: HashMap<u64, Option<RequestKey>>,
     /// Open calls of which something may still become known.
@@ -82,9 +90,19 @@ impl Replay {
                 None => {}
             },
             What::Calls => {
-                let decision = filter.call(at, name, Owner::Unknown, |_| 1.0);
+                let told = self.told.get(&span);
+                let owner = match told.map(|request| self.requests.get(request)) {
+                    None => Owner::Unknown,
+                    Some(Some(Some(key))) => Owner::Request(*key),
+                    Some(_) => Owner::Elsewhere,
+                };
+                let is_told = told.is_some();
+                let decision = filter.call(at, name, owner, |_| 1.0);
                 if let Some(key) = decision.call {
                     self.calls.insert(span, key);
+                }
+                if is_told {
+                    return;
                 }
                 if let Some(guess) = guess(span, &decision.likely, decision.doubt) {
                     if let Some(key) = decision.call {
@@ -168,7 +186,10 @@ mod tests {
 
     #[test]
     fn the_only_open_request_makes_the_call() {
-        let said = replay(&in_order((0..100).map(|n| (n * 10_000, n + 1))));
+        let said = replay(
+            &in_order((0..100).map(|n| (n * 10_000, n + 1))),
+            &Told::new(),
+        );
         assert_eq!(said.decisions.len(), 100);
         for guess in &said.decisions {
             assert_eq!(guess.parent + 1_000_000, guess.span);
@@ -185,9 +206,9 @@ mod tests {
     #[test]
     fn a_decision_does_not_change_with_what_comes_later() {
         let events = in_order((0..60).map(|n| (n * 1100, n + 1)));
-        let all = replay(&events).decisions;
+        let all = replay(&events, &Told::new()).decisions;
         for end in [1, 7, 50, 100, 200] {
-            let some = replay(&events[..end]).decisions;
+            let some = replay(&events[..end], &Told::new()).decisions;
             assert_eq!(some, all[..some.len()], "after {end} events");
         }
     }
