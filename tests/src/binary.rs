@@ -14,7 +14,8 @@ use std::{
 /// # Panics
 ///
 /// When it cannot be built.
-pub(crate) fn path() -> &'static Path {
+#[must_use]
+pub fn path() -> &'static Path {
     // A failure is kept too: it would not be another one the second time.
     static PATH: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let path = PATH.get_or_init(|| {

@@ -11,6 +11,7 @@ mod command;
 mod context;
 mod failures;
 mod forward;
+mod forwarders;
 mod headers;
 mod reuse;
 mod sdks;
