@@ -1,0 +1,88 @@
+'use strict';
+
+// Where a context begins: with the event that hands a request to the app.
+
+const { contextOf, runIn } = require('./context.cjs');
+const { Hook, prototypeNamed, replace, subscribe } = require('./hook.cjs');
+const outbound = require('./outbound.cjs');
+
+const HANDED_OVER = new Set(['request', 'checkContinue', 'checkExpectation']);
+
+// Of a request or a stream, for the events that it emits itself.
+const contexts = new WeakMap();
+const known = new WeakSet();
+
+exports.listen = () => {
+  // A channel of Node 16 is forgotten with the last who holds it.
+  exports.held = [
+    subscribe('http.server.request.start', 'http server', hookHttp),
+    subscribe('net.server.socket', 'http2 server', hookHttp2),
+    ...outbound.listen(),
+  ];
+};
+
+// Node announces a request before it emits it, so the first one of a server is not missed.
+function hookHttp({ server, request }) {
+  if (known.has(server)) return;
+  known.add(server);
+  hookServer(prototypeNamed(server, 'Server', 'setTimeout'), false);
+  hookOwnEvents(prototypeNamed(request, 'IncomingMessage', '_dump'));
+}
+
+// A server of HTTP/2 is known by its connections; so is one that falls back to HTTP/1.
+function hookHttp2({ socket }) {
+  const server = socket && socket.server;
+  if (!server || known.has(server)) return;
+  const owner =
+    prototypeNamed(server, 'Http2Server', 'updateSettings') ||
+    prototypeNamed(server, 'Http2SecureServer', 'updateSettings');
+  // A server of HTTP/1 is left to its first request.
+  if (owner === undefined) return;
+  known.add(server);
+  hookServer(owner, true);
+}
+
+function hookServer(owner, speaksHttp2) {
+  if (owner === undefined || known.has(owner)) return;
+  known.add(owner);
+  const hook = new Hook('server');
+  replace(owner, 'emit', (emit) => function (event, message, response) {
+    let begins;
+    if (HANDED_OVER.has(event)) {
+      // A request of HTTP/2 is the stream in another dress, and emitted within its event.
+      begins = hook.guard(() => message.httpVersionMajor < 2 && [message, message.rawHeaders, response]);
+    } else if (event === 'stream' && speaksHttp2) {
+      hook.guard(hookStreams, message);
+      begins = [message, arguments[4], message];
+    }
+    if (!begins) return Reflect.apply(emit, this, arguments);
+    return runIn(hook.guard(begin, ...begins), emit, this, arguments);
+  });
+}
+
+function hookStreams(stream) {
+  hookOwnEvents(prototypeNamed(stream, 'ServerHttp2Stream', 'respond'));
+}
+
+// The body of a request arrives outside of every context, on the socket. Whoever reads it with
+// listeners goes on with the request from there.
+function hookOwnEvents(owner) {
+  if (owner === undefined || known.has(owner)) return;
+  known.add(owner);
+  replace(owner, 'emit', (emit) => function () {
+    const context = contexts.get(this);
+    if (context === undefined || context.ended) return Reflect.apply(emit, this, arguments);
+    return runIn(context, emit, this, arguments);
+  });
+}
+
+function begin(message, raw, response) {
+  const begun = contexts.get(message);
+  if (begun !== undefined) return begun;
+  const context = contextOf(raw, response);
+  if (context !== undefined) {
+    contexts.set(message, context);
+    outbound.install();
+  }
+  return context;
+}

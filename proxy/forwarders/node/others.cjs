@@ -1,0 +1,41 @@
+'use strict';
+
+// Whether something else in the process sets trace headers. It knows more than a forwarder does, and
+// two that do the same job would set a header twice.
+
+const AGENTS = new RegExp(
+  '[\\\\/]node_modules[\\\\/](' +
+    [
+      'dd-trace',
+      'newrelic',
+      'elastic-apm-node',
+      'aws-xray-sdk-core',
+      'appdynamics',
+      'skywalking-backend-js',
+      'applicationinsights',
+      '@google-cloud[\\\\/]trace-agent',
+      '@instana[\\\\/]core',
+      '@dynatrace[\\\\/]oneagent',
+    ].join('|') +
+    ')[\\\\/]',
+);
+const OPENTELEMETRY = Symbol.for('opentelemetry.js.api.1');
+const DATADOG = [Symbol.for('dd-trace'), Symbol.for('_ddtrace'), '_ddtrace'];
+
+let found = false;
+
+// A look at the modules costs what there are modules, so it is done once and not at each call.
+exports.lookAround = () => {
+  found = found || Object.keys(require.cache).some((path) => AGENTS.test(path));
+};
+
+exports.doTheJob = () => {
+  if (!found) {
+    const api = globalThis[OPENTELEMETRY];
+    // The API alone, which libraries bring along, does nothing. A registered SDK does.
+    found =
+      Boolean(api && (api.trace || api.propagation || api.context)) ||
+      DATADOG.some((name) => globalThis[name] !== undefined);
+  }
+  return found;
+};
