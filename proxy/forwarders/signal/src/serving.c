@@ -30,7 +30,7 @@ struct thread {
     /* It has called the sidecar for it, and has had an answer that it waited for itself. */
     bool has_called;
     bool has_waited;
-    /* A call whose answer was looked for in vain and not waited for yet, else -1. */
+    /* A call whose answer it has not waited for yet, else -1. */
     int unread;
 
     struct {
@@ -202,7 +202,8 @@ static void answers(struct connection *inbound, const char *bytes, size_t length
 static uint16_t cause_of(struct thread *thread, int fd, struct connection *outbound,
                          struct connection *inbound) {
     if (inbound == NULL || thread->loops) return 0;
-    /* Whoever serves one request waits for what it has begun before it begins another thing. */
+    /* Whoever serves one request waits for what it has begun before it begins another thing. A loop does
+     * not, and this is how the first call is caught that it makes as one. */
     if (LOAD(outbound->is_connecting)) return 0;
     if (thread->unread >= 0 && thread->unread != fd) {
         struct connection *unread = known(thread->unread);
@@ -238,6 +239,7 @@ static void writes_call(int fd, struct connection *outbound, const char *bytes, 
     STORE(outbound->server, inbound ? LOAD(inbound->server) : 0);
     STORE(outbound->request, inbound ? thread->request : 0);
     uint16_t cause = cause_of(thread, fd, outbound, inbound);
+    if (inbound != NULL) thread->unread = fd;
     if (cause != 0) {
         slots_say(port, cause);
     } else {
