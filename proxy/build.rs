@@ -32,7 +32,7 @@ fn is_only_another_libc() -> bool {
     architecture("TARGET") == architecture("HOST")
 }
 
-/// Runs `forwarders/NAME/build FILE`; where it cannot, the file is there and empty.
+/// Runs `forwarders/NAME/build`, which makes `file` in its directory; where it cannot, the file is there and empty.
 fn build(name: &str, file: &Path, is_wanted: bool) {
     fs::write(file, "").expect("cargo gave us a place to write to");
     let directory = format!("forwarders/{name}");
@@ -41,7 +41,8 @@ fn build(name: &str, file: &Path, is_wanted: bool) {
         return;
     }
     let script = Path::new(&directory).join("build");
-    let why = match Command::new(&script).arg(file).output() {
+    let into = file.parent().unwrap_or(Path::new("."));
+    let why = match Command::new(&script).arg(into).output() {
         Ok(output) if output.status.success() => return,
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
         Err(error) => error.to_string(),

@@ -37,6 +37,7 @@ pub fn place(directory: &Path, forwarders: &[Forwarder]) -> io::Result<Vec<Place
         make(&below)?;
         for file in files(forwarder) {
             let path = below.join(file.name);
+            path.parent().map_or(Ok(()), make)?;
             write(&path, file.content).map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", path.display()))
             })?;
