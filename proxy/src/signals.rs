@@ -2,8 +2,8 @@
 //! each call, whose request the thread is serving that makes it.
 //!
 //! The file has a slot for each local port that the app may call us from. A slot says at which of our
-//! listeners the call is aimed, at which of our ports the request came from us, and when that was
-//! written. It is read once for each call. What cannot be the word on this very call is no word at all:
+//! listeners the call is aimed, from which of our ports the request came, and when that was written;
+//! that of port 0, which nobody has, says where we call the app. It is read once for each call. What cannot be the word on this very call is no word at all:
 //! an older one, one on another connection, one that was being written.
 //!
 //! The file is mapped into the app's memory and read here with a plain `pread`: both see the same page,
@@ -40,7 +40,8 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// The file at `path`, which is made where it is not there, and emptied.
+    /// The file at `path`, which is made where it is not there, and emptied. The app listens at `app`, on
+    /// this host; what it is asked at other ports comes from others.
     ///
     /// All may write it, because the app may run as another user. Whoever does can mislead about this
     /// app's calls, as the app itself can.
@@ -48,7 +49,7 @@ impl Signals {
     /// # Errors
     ///
     /// When it cannot be made or resized.
-    pub fn create(path: &Path) -> io::Result<Self> {
+    pub fn create(path: &Path, app: Option<u16>) -> io::Result<Self> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -59,6 +60,7 @@ impl Signals {
         // In two steps, so that what was there reads as zeros.
         file.set_len(0)?;
         file.set_len(SLOTS * SLOT as u64)?;
+        file.write_all_at(&encode(app.unwrap_or(0).into()), 0)?;
         // What the umask took away. It fails for a file of somebody else, who then has seen to it.
         let _ = file.set_permissions(std::fs::Permissions::from_mode(0o666));
         Ok(Self {
@@ -115,6 +117,16 @@ fn ticks() -> u32 {
     ticks
 }
 
+/// A slot with that word.
+fn encode(word: u64) -> [u8; SLOT] {
+    let mut slot = [0; SLOT];
+    if word != 0 {
+        slot[..SLOT / 2].copy_from_slice(&word.to_ne_bytes());
+        slot[SLOT / 2..].copy_from_slice(&(!word).to_ne_bytes());
+    }
+    slot
+}
+
 /// What a slot says to whoever listens at `ours`.
 ///
 /// The word, from its highest bits: 32 for when it was written, 16 for the listener, 16 for the port of
@@ -142,11 +154,7 @@ mod tests {
     use super::*;
 
     fn word(written: u32, listener: u16, port: u16) -> [u8; SLOT] {
-        let word = u64::from(written) << 32 | u64::from(listener) << 16 | u64::from(port);
-        let mut slot = [0; SLOT];
-        slot[..8].copy_from_slice(&word.to_ne_bytes());
-        slot[8..].copy_from_slice(&(!word).to_ne_bytes());
-        slot
+        encode(u64::from(written) << 32 | u64::from(listener) << 16 | u64::from(port))
     }
 
     fn said(slot: [u8; SLOT], last: Option<u32>) -> Option<u16> {
@@ -217,14 +225,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("signal");
         std::fs::write(&path, [7; 100]).unwrap();
-        let signals = Signals::create(&path).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), 1 << 20);
+        let signals = Signals::create(&path, Some(3000)).unwrap();
+        let written = std::fs::read(&path).unwrap();
+        assert_eq!(written.len(), 1 << 20);
+        assert_eq!(written[..SLOT], encode(3000), "where the app is");
+        assert!(
+            written[SLOT..].iter().all(|byte| *byte == 0),
+            "what was there is gone"
+        );
         let (app, ours) = (
             "127.0.0.1:6".parse().unwrap(),
             "127.0.0.1:15001".parse().unwrap(),
         );
         let mut line = signals.line(app, ours).unwrap();
-        assert_eq!(line.read(), None, "what was there is gone");
+        assert_eq!(line.read(), None);
 
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         // A moment passes between the reading before and the word, as between two calls.

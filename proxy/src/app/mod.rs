@@ -202,7 +202,8 @@ impl Bound {
 
     /// Hears what the app's threads tell in that file.
     fn hear(&mut self, file: &Path) -> anyhow::Result<()> {
-        let signals = Signals::create(file).with_context(|| {
+        let app = self.config.app.as_ref().map(|app| app.port);
+        let signals = Signals::create(file, app).with_context(|| {
             let file = file.display();
             format!("signal_file {file} cannot be made; choose a directory that can be written to")
         })?;

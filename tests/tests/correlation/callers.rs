@@ -115,7 +115,10 @@ impl Caller {
             .variable("OTEL_BSP_MAX_QUEUE_SIZE", "20000")
             .variable("OTEL_BSP_SCHEDULE_DELAY", "500");
         if let (Launch::Forwarder, Some(forwarder)) = (launch, self.forwarder()) {
-            setup = setup.flag("forwarders", forwarder);
+            setup = setup
+                .flag("forwarders", forwarder)
+                // So that nothing else tells the same.
+                .flag("process-evidence", "off");
         }
         if self == Self::GunicornSession {
             setup = setup.variable("KEEP_CONNECTIONS", "1");
