@@ -16,7 +16,10 @@ APPS = TESTS / "apps"
 CONCURRENCY = 64
 TRACE = "traceparent"
 MARKER = "throughline-forwarder"
-PATIENCE = 60
+PATIENCE = 180
+
+
+sys.path.insert(0, str(FORWARDER))
 
 
 def needs(*packages):
@@ -98,7 +101,8 @@ class Upstream:
     # As S3 answers, whose SDK takes any other body for an error.
     STORED = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
-    def __init__(self, family=socket.AF_INET, address=("127.0.0.1", 0), wrap=None):
+    def __init__(self, family=socket.AF_INET, address=("127.0.0.1", 0), wrap=None, tunnels=False):
+        self._tunnels = tunnels
         self._listener = socket.socket(family)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._listener.bind(address)
@@ -139,6 +143,8 @@ class Upstream:
                         self._came.notify_all()
                     if message.line.startswith("CONNECT"):
                         connection.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+                        if not self._tunnels:
+                            return
                     else:
                         is_put = message.line.startswith("PUT")
                         connection.sendall(self.STORED if is_put else self.ANSWER)
@@ -164,7 +170,7 @@ class App:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         environ = environment(
-            PORT=self.port, UPSTREAM="http://127.0.0.1:%d" % upstream.port, PYTHONDONTWRITEBYTECODE=""
+            PORT=self.port, UPSTREAM="http://127.0.0.1:%d" % upstream.port, PYTHONHASHSEED="0"
         )
         if forwarder:
             environ.update(
@@ -206,6 +212,13 @@ class App:
 
     def connect(self):
         return Connection(self.port)
+
+    def get(self, path, headers=()):
+        connection = self.connect()
+        try:
+            return connection.get(path, headers)
+        finally:
+            connection.close()
 
     def __enter__(self):
         return self

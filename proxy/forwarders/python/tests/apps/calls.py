@@ -25,6 +25,10 @@ requests, urllib3, httpx, aiohttp, boto3 = map(
     optional, ("requests", "urllib3", "httpx", "aiohttp", "boto3")
 )
 
+if httpx:
+    # anyio 3 imports it late, and breaks where two threads are the first to.
+    optional("anyio._backends._asyncio")
+
 pool = concurrent.futures.ThreadPoolExecutor(8)
 if requests:
     session = requests.Session()
