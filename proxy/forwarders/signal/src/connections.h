@@ -17,6 +17,8 @@ enum {
     NOTHING,
     /* Connections are accepted from it. */
     LISTENER,
+    /* A set of epoll. */
+    SET,
     /* Accepted, from this machine: requests come in. */
     INBOUND,
     /* Accepted too, but nothing that is read from it can be told the sidecar. */
@@ -41,7 +43,8 @@ struct connection {
      * call was made for which was written, until something of the answer is read. */
     _Atomic uint64_t request;
 
-    /* INBOUND: how much of the request's body is to come. */
+    /* INBOUND: how much of the request's body is to come. SET: the only descriptor that it ever had, and
+     * UNKNOWN when it had more. */
     _Atomic uint64_t rest;
 
     /* OUTBOUND: the thread that has written last. */

@@ -353,20 +353,26 @@ HOOK(pselect, int,
     return REAL(pselect)(count, in, out, odd, time, mask);
 }
 
+HOOK(epoll_ctl, int, (int epoll, int command, int fd, struct epoll_event *event)) {
+    int result = REAL(epoll_ctl)(epoll, command, fd, event);
+    if (result == 0 && command == EPOLL_CTL_ADD) serving_joins(epoll, fd);
+    return result;
+}
+
 HOOK(epoll_wait, int, (int epoll, struct epoll_event *events, int most, int milliseconds)) {
-    serving_loops();
+    serving_waits_for_set(epoll, milliseconds != 0);
     return REAL(epoll_wait)(epoll, events, most, milliseconds);
 }
 
 HOOK(epoll_pwait, int,
      (int epoll, struct epoll_event *events, int most, int milliseconds, const sigset_t *mask)) {
-    serving_loops();
+    serving_waits_for_set(epoll, milliseconds != 0);
     return REAL(epoll_pwait)(epoll, events, most, milliseconds, mask);
 }
 
 HOOK(epoll_pwait2, int,
      (int epoll, struct epoll_event *events, int most, const struct timespec *time,
       const sigset_t *mask)) {
-    serving_loops();
+    serving_waits_for_set(epoll, some(time));
     return REAL(epoll_pwait2)(epoll, events, most, time, mask);
 }

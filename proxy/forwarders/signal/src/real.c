@@ -159,6 +159,9 @@ static int kernel_select(int count, fd_set *in, fd_set *out, fd_set *odd, struct
     if (time) *time = (struct timeval){left.tv_sec, left.tv_nsec / 1000};
     return (int)ready;
 }
+static int kernel_epoll_ctl(int epoll, int command, int fd, struct epoll_event *event) {
+    return (int)CALL(epoll_ctl, epoll, command, fd, event, 0, 0);
+}
 static int kernel_epoll_pwait(int epoll, struct epoll_event *events, int most, int milliseconds,
                               const sigset_t *mask) {
     return (int)CALL(epoll_pwait, epoll, events, most, milliseconds, mask, KERNEL_SIGNALS);

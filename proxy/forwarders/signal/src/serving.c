@@ -21,7 +21,7 @@ struct thread {
     uint32_t number;
     /* The process that all below was noted in. */
     uint32_t process;
-    /* It has waited in epoll. What it does at any time may be for anybody. */
+    /* It has waited in epoll for many. What it does at any time may be for anybody. */
     bool loops;
 
     /* The request that it serves and where it came in; 0 without one. */
@@ -272,6 +272,7 @@ void serving_listens(int fd) {
 
 void serving_accepted(int listener, int fd) {
     if (!begin()) return;
+    turns_away(here(), "a thread accepts a connection before it has answered, at port");
     if ((unsigned)listener < CONNECTIONS) STORE(connections[listener].kind, LISTENER);
     bool is_local = false;
     uint16_t peer = port_of(fd, true, &is_local);
@@ -385,6 +386,10 @@ bool serving_minds_waits(void) {
 void serving_polls(const struct pollfd *fds, nfds_t count, bool waits) {
     struct thread *thread = here();
     if (serves(thread) == NULL) return;
+    /* A look whether anybody waits to be accepted is none at a request: Puma looks before it answers, to
+     * decide whether the connection is kept. */
+    struct connection *only = count == 1 && !waits ? known(fds[0].fd) : NULL;
+    if (only != NULL && LOAD(only->kind) == LISTENER) return;
     struct wait wait = {false, false, false};
     for (nfds_t i = 0; i < count; i++) waits_for(thread, fds[i].fd, waits, &wait);
     settle(thread, &wait);
@@ -407,9 +412,29 @@ void serving_selects(int count, const fd_set *in, const fd_set *out, const fd_se
     settle(thread, &wait);
 }
 
-void serving_loops(void) {
+void serving_joins(int set, int fd) {
+    if ((unsigned)set >= CONNECTIONS || !begin()) return;
+    struct connection *connection = &connections[set];
+    uint64_t only = LOAD(connection->kind) == SET ? LOAD(connection->rest) : (uint64_t)fd;
+    STORE(connection->rest, only == (uint64_t)fd ? only : UNKNOWN);
+    STORE(connection->kind, SET);
+}
+
+/* With one connection or listener in it, and never another, a set is waited for as by `poll`: some servers
+ * wait so for a request, with a limit of time. With anything else in it, the thread is a loop. */
+void serving_waits_for_set(int set, bool waits) {
     struct thread *thread = &thread_state;
     if (thread->loops) return;
+    struct connection *connection = known(set);
+    if (connection != NULL && LOAD(connection->kind) == SET && LOAD(connection->rest) < CONNECTIONS) {
+        struct connection *only = known((int)LOAD(connection->rest));
+        uint8_t kind = only ? LOAD(only->kind) : NOTHING;
+        if (kind == INBOUND || kind == LISTENER) {
+            struct pollfd one = {(int)LOAD(connection->rest), 0, 0};
+            if (thread->request != 0) serving_polls(&one, 1, waits);
+            return;
+        }
+    }
     thread->loops = true;
     if (thread->request == 0) return;
     struct connection *inbound = serves(here());

@@ -35,8 +35,9 @@ void serving_found_nothing(int fd);
 /* Before a wait for any of these. One that does not wait only looks. */
 void serving_polls(const struct pollfd *fds, nfds_t count, bool waits);
 void serving_selects(int count, const fd_set *in, const fd_set *out, const fd_set *odd, bool waits);
-/* Before a wait in `epoll`. */
-void serving_loops(void);
+/* After a descriptor was put into a set of epoll, and before a wait for the set. */
+void serving_joins(int set, int fd);
+void serving_waits_for_set(int set, bool waits);
 /* Whether waits are of any interest now. */
 bool serving_minds_waits(void);
 

@@ -239,6 +239,7 @@ static int begin_to_connect(void) {
     return fd;
 }
 
+static int listening;
 static int kept_call = -1;
 
 /* Only newer libcs have it. */
@@ -366,6 +367,12 @@ static bool handle(struct request *request) {
         char byte;
         recv(request->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
         call(port, path);
+    } else if (!strcmp(path, "/looks") || !strcmp(path, "/accepts")) {
+        call(port, path);
+        struct pollfd one = {listening, POLLIN, 0};
+        poll(&one, 1, 0);
+        if (!strcmp(path, "/accepts")) close(accept(listening, NULL, NULL));
+        call(!strcmp(path, "/looks") ? port : 0, path);
     } else if (!strcmp(path, "/polls")) {
         int out = begin_to_connect();
         wait_for(out, POLLOUT);
@@ -430,6 +437,14 @@ static bool handle(struct request *request) {
         epoll_wait(set, &event, 1, 0);
         close(set);
         call(0, path);
+    } else if (!strcmp(path, "/epolls-client")) {
+        /* Whether the client is there still: its connection alone. */
+        struct epoll_event event = {.events = EPOLLRDHUP};
+        int set = epoll_create1(0);
+        epoll_ctl(set, EPOLL_CTL_ADD, request->fd, &event);
+        epoll_wait(set, &event, 1, 0);
+        close(set);
+        call(port, path);
     } else if (!strcmp(path, "/errno")) {
         int wrong = 0;
         errno = 4711;
@@ -473,6 +488,21 @@ static void *serve_thread(void *fd) {
 
 static void plain(int from) {
     for (;;) serve(accept(from, NULL, NULL));
+}
+
+/* It waits for the listener, and for each connection, in a set of its own. */
+static void single_sets(int from) {
+    int for_listener = epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN};
+    epoll_ctl(for_listener, EPOLL_CTL_ADD, from, &event);
+    for (;;) {
+        if (epoll_wait(for_listener, &event, 1, -1) != 1) continue;
+        int fd = accept(from, NULL, NULL), set = epoll_create1(0);
+        epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
+        epoll_wait(set, &event, 1, 5000);
+        close(set);
+        serve(fd);
+    }
 }
 
 static void threads(int from) {
@@ -796,9 +826,10 @@ int main(int count, char **arguments) {
     if (count > 3) read_how = arguments[3];
     close_all = (int (*)(unsigned, unsigned, int))dlsym(RTLD_DEFAULT, "close_range");
     signal(SIGPIPE, SIG_IGN);
-    int from = listener();
+    int from = listening = listener();
     if (!strcmp(kind, "plain")) plain(from);
     if (!strcmp(kind, "threads")) threads(from);
+    if (!strcmp(kind, "single-sets")) single_sets(from);
     if (!strcmp(kind, "prefork")) prefork(from);
     if (!strcmp(kind, "fork-each")) fork_each(from);
     if (!strcmp(kind, "blocking-loop")) blocking_loop(from);

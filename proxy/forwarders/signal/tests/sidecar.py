@@ -5,6 +5,7 @@ import collections
 import contextlib
 import mmap
 import os
+import random
 import socket
 import struct
 import subprocess
@@ -18,7 +19,7 @@ LIBRARY = os.path.join(BUILT, "libthroughline-signal.so")
 
 SLOTS = 65536
 ALL_ONES = (1 << 64) - 1
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 
 # A call: its label, the request that made it by the app's own word, and what the sidecar believes; a
 # request is known by its port, and 0 is none.
@@ -54,12 +55,12 @@ class Slots:
 
 
 class Sidecar:
-    """Both sides of it. `cause` and `label` read the truth and a name off the head of a call."""
+    """Both sides of it. `cause` reads the truth off the head of a call; None is not counted."""
 
     def __init__(self, directory, ports=0, host="127.0.0.1", delay=0.0, cause=None):
         self.slots = Slots(os.path.join(directory, "slots"), ports)
         self.delay = delay
-        self.cause = cause or (lambda head: int(value_of(head, b"x-cause")))
+        self.cause = cause or named_cause
         self.hops = []
         self.heads = []
         # Of each connection to the app: since when a request is open on it.
@@ -99,20 +100,24 @@ class Sidecar:
                     return
                 believed = self._believe(port, last_end)
                 length = int(value_of(head, b"content-length") or 0)
+                if value_of(head, b"expect") is not None:
+                    connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
                 while len(held) < length:
                     held += connection.recv(65536)
                 held = held[length:]
                 label = (value_of(head, b"x-case") or b"").decode()
-                if value_of(head, b"x-cause") is not None or self.cause.__name__ != "<lambda>":
-                    with self.lock:
-                        self.hops.append(Hop(label, self.cause(head), believed))
+                cause = self.cause(head)
                 with self.lock:
                     self.heads.append(head)
+                    if cause is not None:
+                        self.hops.append(Hop(label, cause, believed))
                 if self.delay:
-                    time.sleep(self.delay)
+                    time.sleep(random.uniform(0, self.delay))
                 last_end = now()
                 with contextlib.suppress(OSError):
                     connection.sendall(ANSWER)
+                if (value_of(head, b"connection") or b"").lower() == b"close":
+                    return
 
     def _believe(self, port, last_end):
         if self.is_closed:
@@ -133,7 +138,7 @@ class Sidecar:
         return connection
 
     def request(self, connection, path, headers=(), body=b"", pieces=()):
-        """Sends a request, and reads its answer: the status line and the body."""
+        """Sends a request, and reads its answer: the head and the body. None: it was closed before."""
         inbound = connection.getsockname()[1]
         lines = [f"{'POST' if body or pieces else 'GET'} {path} HTTP/1.1", "host: app", *headers]
         length = len(body) + sum(len(piece) for piece in pieces)
@@ -154,7 +159,10 @@ class Sidecar:
     def _answer(self, connection, inbound):
         held = b""
         while True:
-            bytes_ = connection.recv(65536)
+            try:
+                bytes_ = connection.recv(65536)
+            except ConnectionResetError:
+                bytes_ = b""
             if not bytes_:
                 return None
             if not held and not bytes_.startswith(b"HTTP/1.1 100"):
@@ -169,14 +177,14 @@ class Sidecar:
                 continue
             length = value_of(head + b"\r\n\r\n", b"content-length")
             if length is not None and len(rest) >= int(length):
-                return head.split(b"\r\n")[0], rest
+                return head + b"\r\n\r\n", rest
             if length is None and value_of(head + b"\r\n\r\n", b"transfer-encoding"):
                 if rest.endswith(b"0\r\n\r\n"):
-                    return head.split(b"\r\n")[0], rest
+                    return head + b"\r\n\r\n", rest
             elif length is None:
                 while bytes_ := connection.recv(65536):
                     rest += bytes_
-                return head.split(b"\r\n")[0], rest
+                return head + b"\r\n\r\n", rest
 
     # --- what came of it
 
@@ -198,6 +206,11 @@ def count(hops):
         else:
             result["right" if hop.believed == hop.truth else "wrong"] += 1
     return result["right"], result["abstained"], result["wrong"]
+
+
+def named_cause(head):
+    value = value_of(head, b"x-cause")
+    return None if value is None else int(value)
 
 
 def value_of(head, name):

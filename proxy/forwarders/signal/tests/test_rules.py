@@ -243,6 +243,14 @@ class Rules:
             for connection in idle:
                 connection.close()
 
+    def test_a_thread_may_look_whether_anybody_waits_but_not_let_him_in(self):
+        with self.serving() as sidecar:
+            self.check("/looks", 2)
+            with sidecar.connect(self.port) as connection, sidecar.connect(self.port):
+                sidecar.request(connection, "/accepts")
+            self.calls_are("/accepts", 1, 1)
+            self.check("/call", 0, 5, times=5)
+
     def test_tasks_that_another_thread_wakes_are_never_believed(self):
         for wide in [1, 8]:
             with self.subTest(wide=wide), self.serving("green", learned=False) as sidecar:
@@ -254,6 +262,11 @@ class Rules:
         with self.serving():
             self.check("/epolls", 0, 1)
             self.check("/call", 0, 5, times=5)
+
+    def test_epoll_with_one_connection_in_it_is_as_poll(self):
+        with self.serving("single-sets"):
+            self.check("/call", 3, times=3)
+            self.check("/epolls-client", 3, times=3)
 
     def test_what_is_begun_and_not_waited_for_makes_the_next_call_uncertain(self):
         with self.serving():
