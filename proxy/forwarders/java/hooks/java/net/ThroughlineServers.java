@@ -21,7 +21,6 @@ final class ThroughlineServers {
     private static final ThroughlineCall ASYNC_CONTEXT_INTERNAL = new ThroughlineCall("getAsyncContextInternal");
 
     private static final ThroughlineCall REQUEST = new ThroughlineCall("getRequest");
-    private static final ThroughlineCall RESPONSE = new ThroughlineCall("getResponse");
     private static final ThroughlineCall HTTP_FIELDS = new ThroughlineCall("getHttpFields");
     private static final ThroughlineCall FIELD = new ThroughlineCall("getField", String.class);
     private static final ThroughlineCall VALUES = new ThroughlineCall("getValuesList", String.class);
@@ -156,7 +155,7 @@ final class ThroughlineServers {
 
     // Objects of the app that belong to one request.
 
-    /** Whether one of the objects is the request, the response or the like of {@code context}, and of no other. */
+    /** Whether one of the objects is the exchange or the asynchronous context of {@code context}'s request. */
     static boolean holds(ThroughlineContext context, Object[] objects) throws Exception {
         Object request = context.request.get();
         if (objects.length == 0 || request == null || REQUESTS.get(request) != context) {
@@ -171,31 +170,23 @@ final class ThroughlineServers {
             }
             return false;
         }
-        return any(objects, name.startsWith("org.apache.coyote.") ? ofTomcat(request) : ofJetty(request));
-    }
-
-    private static Object[] ofTomcat(Object request) throws Exception {
-        Object catalina = NOTE.on(request, CATALINA_NOTE);
-        Object response = RESPONSE.on(catalina);
-        return new Object[] {catalina, REQUEST.on(catalina), response, RESPONSE.on(response),
-            ASYNC_CONTEXT_INTERNAL.on(catalina)};
-    }
-
-    private static Object[] ofJetty(Object channel) throws Exception {
-        Object request = REQUEST.on(channel);
-        boolean async = (Boolean) ASYNC_STARTED.on(request);
-        return new Object[] {request, RESPONSE.on(channel), async ? ASYNC_CONTEXT.on(request) : null};
-    }
-
-    private static boolean any(Object[] objects, Object[] wanted) {
+        // Of what a servlet holds only this is made anew for each request.
+        Object async = name.startsWith("org.apache.coyote.") ? ofTomcat(request) : ofJetty(request);
         for (Object object : objects) {
-            for (Object one : wanted) {
-                if (one != null && one == object) {
-                    return true;
-                }
+            if (object != null && object == async) {
+                return true;
             }
         }
         return false;
+    }
+
+    private static Object ofTomcat(Object request) throws Exception {
+        return ASYNC_CONTEXT_INTERNAL.on(NOTE.on(request, CATALINA_NOTE));
+    }
+
+    private static Object ofJetty(Object channel) throws Exception {
+        Object request = REQUEST.on(channel);
+        return (Boolean) ASYNC_STARTED.on(request) ? ASYNC_CONTEXT.on(request) : null;
     }
 
     /** Whether a server is of a version that the hooks know, where its archive names one. */

@@ -59,8 +59,8 @@ final class ThroughlineTasks {
 
     /**
      * The request to run a task for that was merely handed over. Queues in front of a pool hand over so,
-     * and one of them may have the task of another request in hand. So the task must hold the request,
-     * the response or what else is of this request alone.
+     * and one of them may have the task of another request in hand. So the task must hold what is of
+     * this request alone: its exchange, or its asynchronous context.
      */
     static ThroughlineContext executed(Object task) throws Exception {
         ThroughlineContext context = ThroughlineThread.ownContext();
