@@ -1,7 +1,7 @@
 //! Real apps in Python and JavaScript, and what they need, installed once below `target`.
 //!
 //! The apps are in `tests/apps`, written as anybody would write them: `flask` and `express` without a
-//! word about tracing, `sdks` with the SDKs that are told to trace them. The shop in six runtimes is in
+//! word about tracing, `sdks` with the SDKs that are told to trace them. The shop in many frameworks is in
 //! [`callers`].
 
 pub mod callers;

