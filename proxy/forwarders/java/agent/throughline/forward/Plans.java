@@ -18,6 +18,7 @@ final class Plans {
     static final int OKHTTP_QUEUE = 9;
     static final int FORK_JOIN = 10;
     static final int PER_TASK = 11;
+    static final int GUAVA = 12;
 
     static final class Plan {
         final int part;
@@ -41,6 +42,7 @@ final class Plans {
     static Map<String, Plan> all() {
         Map<String, Plan> plans = new HashMap<>(64);
         core(plans);
+        listeners(plans);
         pools(plans);
         servers(plans);
         clients(plans);
@@ -81,6 +83,12 @@ final class Plans {
         // A thread that waits in a pool of this kind may run another's task meanwhile.
         plans.put(CONCURRENT + "ForkJoinTask", new Plan(CORE,
                 Edit.around("doExec", "()*", "suspend")));
+    }
+
+    /** Futures of a library whose listeners run on whatever thread brings the value. */
+    private static void listeners(Map<String, Plan> plans) {
+        plans.put("com/google/common/util/concurrent/AbstractFuture", new Plan(GUAVA,
+                Edit.around("complete", "(Lcom/google/common/util/concurrent/AbstractFuture;*", "suspend")));
     }
 
     /** The function that a stage is given is its last parameter. */

@@ -30,8 +30,9 @@ public final class ThroughlineHooks {
     private static final int OKHTTP_QUEUE = 9;
     private static final int FORK_JOIN = 10;
     private static final int PER_TASK = 11;
-    private static final int TASKS = 12;
-    private static final int PARTS = 13;
+    private static final int GUAVA = 12;
+    private static final int TASKS = 13;
+    private static final int PARTS = 14;
 
     private static final boolean[] out = new boolean[PARTS];
     private static final int[] errors = new int[PARTS];
@@ -52,14 +53,17 @@ public final class ThroughlineHooks {
         return jdk.internal.misc.VM.getRuntimeArguments();
     }
 
-    /** A class is not as its edits expect it: the part that it belongs to is left out. */
+    /**
+     * A class is not as its edits expect it: the part that it belongs to is left out. Without those that
+     * keep requests apart nothing else may go on.
+     */
     public static void unsure(int part, String why) {
         if (part < 0) {
             return;
         }
         say("left alone: " + why);
         out[part] = true;
-        if (part == CORE) {
+        if (part == CORE || part == GUAVA) {
             aside = true;
         }
     }

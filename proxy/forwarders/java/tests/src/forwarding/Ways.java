@@ -1,5 +1,6 @@
 package forwarding;
 
+import com.google.common.util.concurrent.SettableFuture;
 import java.net.http.HttpResponse;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -214,6 +215,29 @@ final class Ways {
             CompletableFuture<Object> mine = attached.get();
             future.complete(1);
             mine.get();
+        });
+        // The same by Guava, whose listeners run at once where the value is set.
+        List<SettableFuture<Integer>> settable = new ArrayList<>();
+        int[] listening = new int[1];
+        add("shared-guava-future", Expect.NONE, (page, call) -> {
+            SettableFuture<Integer> future;
+            CountDownLatch done = new CountDownLatch(1);
+            boolean last;
+            synchronized (settable) {
+                if (listening[0]++ % 4 == 0) {
+                    settable.add(SettableFuture.create());
+                }
+                last = listening[0] % 4 == 0;
+                future = settable.get(settable.size() - 1);
+                future.addListener(() -> {
+                    quiet(call);
+                    done.countDown();
+                }, Runnable::run);
+            }
+            if (last) {
+                future.set(1);
+            }
+            done.await();
         });
         add("next-call-async", Expect.RIGHT, (page, call) -> {
             String own = page.word("url");
