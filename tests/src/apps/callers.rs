@@ -154,6 +154,53 @@ pub fn java() -> Vec<String> {
     words(&["java", at_once, &shop("Shop.java")])
 }
 
+/// A servlet in Tomcat, which calls with `HttpURLConnection`.
+///
+/// # Panics
+///
+/// When an archive is missing; the message names its package.
+#[must_use]
+pub fn servlet() -> Vec<String> {
+    let archives = archives(&[
+        ("tomcat10-embed-core", "libtomcat10-embed-java"),
+        ("tomcat10-annotations-api", "libtomcat10-java"),
+    ]);
+    words(&["java", "-cp", &archives, &shop("ServletShop.java")])
+}
+
+/// An asynchronous servlet in Jetty, which calls with Apache's client from a pool.
+///
+/// # Panics
+///
+/// As [`servlet`] does.
+#[must_use]
+pub fn async_servlet() -> Vec<String> {
+    let archives = archives(&[
+        ("jetty9-server", "libjetty9-java"),
+        ("jetty9-util", "libjetty9-java"),
+        ("jetty9-http", "libjetty9-java"),
+        ("jetty9-io", "libjetty9-java"),
+        ("jetty9-servlet", "libjetty9-java"),
+        ("jetty9-security", "libjetty9-java"),
+        ("servlet-api", "libservlet-api-java"),
+        ("httpclient", "libhttpclient-java"),
+        ("httpcore", "libhttpcore-java"),
+        ("commons-logging", "libcommons-logging-java"),
+    ]);
+    words(&["java", "-cp", &archives, &shop("AsyncServletShop.java")])
+}
+
+/// The class path of these archives, each with the package of Debian that has it.
+fn archives(archives: &[(&str, &str)]) -> String {
+    let paths = archives.iter().map(|(name, package)| {
+        let path = format!("/usr/share/java/{name}.jar");
+        let is_there = fs::exists(&path).is_ok_and(|is_there| is_there);
+        assert!(is_there, "{path} is missing: `apt-get install {package}`");
+        path
+    });
+    paths.collect::<Vec<_>>().join(":")
+}
+
 /// PHP's built-in server with four workers, which calls with streams.
 #[must_use]
 pub fn php() -> Vec<String> {

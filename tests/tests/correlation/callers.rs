@@ -31,6 +31,10 @@ pub(crate) enum Caller {
     Java,
     /// Prefork.
     Php,
+    /// A pool of threads.
+    Servlet,
+    /// Two pools of threads.
+    AsyncServlet,
     /// Two processes, each with a pool of threads.
     Django,
     /// One event loop.
@@ -72,6 +76,8 @@ impl Caller {
             Self::Go => "go",
             Self::Java => "java",
             Self::Php => "php",
+            Self::Servlet => "servlet",
+            Self::AsyncServlet => "async_servlet",
             Self::Django => "django",
             Self::FastApi => "fastapi",
             Self::Aiohttp => "aiohttp",
@@ -90,6 +96,8 @@ impl Caller {
             Self::Go => "Go `net/http`",
             Self::Java => "Java, 16 threads, `HttpClient`",
             Self::Php => "PHP, built-in server",
+            Self::Servlet => "Tomcat, `HttpURLConnection`",
+            Self::AsyncServlet => "Jetty, async servlet, Apache HttpClient",
             Self::Django => "Django, gunicorn `gthread`, `urllib3`",
             Self::FastApi => "FastAPI, uvicorn, `httpx`",
             Self::Aiohttp => "aiohttp on both sides",
@@ -167,7 +175,7 @@ impl Caller {
             | Self::FastApi
             | Self::Aiohttp => Some("python"),
             Self::Node => Some("node"),
-            Self::Java => Some("java"),
+            Self::Java | Self::Servlet | Self::AsyncServlet => Some("java"),
             Self::Php | Self::Webrick | Self::Puma => Some("signal"),
             // It is linked statically and asks the kernel itself: nothing can be launched with it.
             Self::Go => None,
@@ -182,6 +190,8 @@ impl Caller {
             Self::Go => callers::go(),
             Self::Java => callers::java(),
             Self::Php => callers::php(),
+            Self::Servlet => callers::servlet(),
+            Self::AsyncServlet => callers::async_servlet(),
             Self::Django => callers::django(),
             Self::FastApi => callers::fastapi(),
             Self::Aiohttp => callers::aiohttp(),
@@ -198,6 +208,8 @@ impl Caller {
             | Self::Go
             | Self::Java
             | Self::Php
+            | Self::Servlet
+            | Self::AsyncServlet
             | Self::Django
             | Self::Aiohttp
             | Self::Webrick
