@@ -161,11 +161,6 @@ static void reads_request(int fd, struct connection *inbound, const char *bytes,
             turns_away(thread, "a thread reads another connection before it has answered, at port");
             return;
         }
-        /* The descriptor may have been closed in a way that is not seen here, and be another one. */
-        if (port_of(fd, true, NULL) != LOAD(inbound->port)) {
-            forget(inbound);
-            return;
-        }
         STORE(inbound->rest, head_rest(bytes, length));
         STORE(inbound->request, request);
         takes(thread, fd, request);
@@ -212,6 +207,7 @@ static uint16_t cause_of(struct thread *thread, int fd, struct connection *outbo
     }
     uint16_t server = LOAD(inbound->server), port = LOAD(inbound->port);
     if (!trust_has(server) || !slots_sidecar_calls_at(server)) return 0;
+    /* The descriptor may have been closed in a way that is not seen here, and be another one. */
     if (port_of(thread->fd, true, NULL) != port || process_is_borrowed()) return 0;
     return port;
 }

@@ -21,11 +21,15 @@ struct slot {
 static _Atomic(struct slot *) slots;
 static _Atomic uint64_t tried;
 
+#ifndef FALLOC_FL_KEEP_SIZE
+#define FALLOC_FL_KEEP_SIZE 1
+#endif
+
 /* A page that the file system has no room for would kill the app when it is written to. So room is made
  * before, where the sidecar has not. */
 static bool has_room(int fd, const struct stat *about) {
     if ((uint64_t)about->st_blocks * 512 >= SIZE) return true;
-    return SYSTEM_CALL(fallocate, fd, 0, 0, SIZE, 0, 0) == 0;
+    return SYSTEM_CALL(fallocate, fd, FALLOC_FL_KEEP_SIZE, 0, SIZE, 0, 0) == 0;
 }
 
 static struct slot *map(void) {
@@ -34,8 +38,8 @@ static struct slot *map(void) {
     if (fd < 0) return NULL;
     struct stat about;
     long made = -1;
-    if (SYSTEM_CALL(fstat, fd, &about, 0, 0, 0, 0) == 0 && S_ISREG(about.st_mode) &&
-        (uint64_t)about.st_size >= SIZE && has_room((int)fd, &about)) {
+    if (SYSTEM_CALL(fstat, fd, &about, 0, 0, 0, 0) == 0 && (uint64_t)about.st_size >= SIZE &&
+        has_room((int)fd, &about)) {
         made = SYSTEM_CALL(mmap, NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     }
     SYSTEM_CALL(close, fd, 0, 0, 0, 0, 0);
