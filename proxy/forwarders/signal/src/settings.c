@@ -108,8 +108,7 @@ static void add(const char *from, const char *end) {
     struct address address = {.port = (uint16_t)port};
     static const char localhost[] = "localhost";
     bool named = colon - from == (long)sizeof localhost - 1;
-    for (int i = 0; named && i < (int)sizeof localhost - 1; i++)
-        named = (from[i] | 0x20) == localhost[i];
+    for (int i = 0; named && i < (int)sizeof localhost - 1; i++) named = (from[i] | 0x20) == localhost[i];
     if (named) {
         address_loopback(&address);
     } else if (*from == '[' && colon[-1] == ']') {
@@ -152,9 +151,7 @@ bool settings_are_on(void) {
     return now == ON;
 }
 
-const char *settings_file(void) {
-    return file;
-}
+const char *settings_file(void) { return file; }
 
 bool settings_lead_to_sidecar(const struct sockaddr *to, uint32_t length) {
     struct address address;

@@ -33,8 +33,8 @@ static bool has_room(int fd, const struct stat *about) {
 }
 
 static struct slot *map(void) {
-    long fd = SYSTEM_CALL(openat, AT_FDCWD, settings_file(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0,
-                          0, 0);
+    long fd =
+        SYSTEM_CALL(openat, AT_FDCWD, settings_file(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0, 0, 0);
     if (fd < 0) return NULL;
     struct stat about;
     long made = -1;
@@ -81,9 +81,7 @@ void slots_say(uint16_t outbound, uint16_t inbound) {
     store(outbound, word, ~word);
 }
 
-void slots_say_nothing(uint16_t outbound) {
-    store(outbound, 0, 0);
-}
+void slots_say_nothing(uint16_t outbound) { store(outbound, 0, 0); }
 
 bool slots_sidecar_calls_at(uint16_t port) {
     struct slot *there = all();

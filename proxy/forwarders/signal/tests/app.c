@@ -246,9 +246,7 @@ static int receive(int over) {
     return fd;
 }
 
-static void nonblocking(int fd) {
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-}
+static void nonblocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
 static void wait_for(int fd, short what) {
     struct pollfd one = {fd, what, 0};
@@ -598,7 +596,8 @@ static void blocking_loop(int from) {
             if (got > 0) {
                 lengths[i] += (size_t)got;
                 heads[i][lengths[i]] = '\0';
-                const char *end = strstr(heads[i], "\r\n\r\n"), *length = strstr(heads[i], "content-length: ");
+                const char *end = strstr(heads[i], "\r\n\r\n"),
+                           *length = strstr(heads[i], "content-length: ");
                 if (!end || (length && strlen(end + 4) < (size_t)atoi(length + 16))) continue;
                 struct request request = {.fd = fds[i].fd, .port = port_of(fds[i].fd, true)};
                 sscanf(heads[i], "%*s %63s", request.path);
@@ -692,9 +691,7 @@ static void event_loop(int from, int (*wait)(struct pollfd *, nfds_t), int block
     }
 }
 
-static int by_poll(struct pollfd *fds, nfds_t count) {
-    return poll(fds, count, 20);
-}
+static int by_poll(struct pollfd *fds, nfds_t count) { return poll(fds, count, 20); }
 
 static int by_ppoll(struct pollfd *fds, nfds_t count) {
     struct timespec time = {0, 20000000};

@@ -187,6 +187,11 @@ class Rules:
             self.check("/hands-over", 0, 1)
             self.check("/call", 0, 5, times=5)
 
+    def test_a_websocket_may_be_handed_over(self):
+        with self.serving():
+            self.check("/hands-over", 0, 1, headers=["Connection: Upgrade", "Upgrade: websocket"])
+            self.check("/call", 5, times=5)
+
     def test_a_reader_that_calls_on_its_own_is_never_believed(self):
         with self.serving("reader", learned=False) as sidecar:
             self.ask("/call", 50)
@@ -391,24 +396,39 @@ class Rules:
             self.check("/call", 0, LEARNING + 3, times=LEARNING + 3)
 
     def test_each_way_to_write_the_sidecars_address_is_known(self):
-        for address in ["localhost:{}", "LocalHost:{}", "[::1]:{}", " 127.0.0.1:{} ", "10.0.0.1:80,127.0.0.1:{}",
-                        "garbage,:,[::zz]:1,127.0.0.1:,127.0.0.1:{}", "[0:0::0:1]:{}", "[::ffff:7f00:1]:{}"]:
+        for address in [
+            "localhost:{}",
+            "LocalHost:{}",
+            "[::1]:{}",
+            " 127.0.0.1:{} ",
+            "10.0.0.1:80,127.0.0.1:{}",
+            "garbage,:,[::zz]:1,127.0.0.1:,127.0.0.1:{}",
+            "[0:0::0:1]:{}",
+            "[::ffff:7f00:1]:{}",
+        ]:
             via = (lambda text: lambda sidecar: text.format(sidecar.via))(address)
             with self.subTest(address), self.serving(THROUGHLINE_FORWARD_VIA=via):
                 self.check("/call", 1)
 
     def test_it_stands_aside_where_it_is_not_asked_for(self):
-        port = (lambda text: lambda sidecar: text.format(sidecar.via))
-        for changes in [{"THROUGHLINE_FORWARD": "off"}, {"THROUGHLINE_FORWARD_VIA": None},
-                        {"THROUGHLINE_SIGNAL": None}, {"THROUGHLINE_SIGNAL": ""}, {"THROUGHLINE_FORWARD_VIA": "*"},
-                        {"THROUGHLINE_FORWARD_VIA": "127.0.0.1:99999"},
-                        {"THROUGHLINE_FORWARD_VIA": "127.0.0.1"},
-                        {"THROUGHLINE_FORWARD_VIA": port("127.0.0.2:{}")},
-                        {"THROUGHLINE_FORWARD_VIA": port("localhostx:{}")},
-                        {"THROUGHLINE_FORWARD_VIA": port("1.127.0.0.1:{}")},
-                        {"THROUGHLINE_SIGNAL": "/nowhere/slots"}, {"THROUGHLINE_SIGNAL": "/tmp"},
-                        {"THROUGHLINE_SIGNAL": "/dev/null"}, {"THROUGHLINE_SIGNAL": "/dev/zero"},
-                        {"THROUGHLINE_SIGNAL": "x" * 5000}]:
+        port = lambda text: lambda sidecar: text.format(sidecar.via)
+        for changes in [
+            {"THROUGHLINE_FORWARD": "off"},
+            {"THROUGHLINE_FORWARD_VIA": None},
+            {"THROUGHLINE_SIGNAL": None},
+            {"THROUGHLINE_SIGNAL": ""},
+            {"THROUGHLINE_FORWARD_VIA": "*"},
+            {"THROUGHLINE_FORWARD_VIA": "127.0.0.1:99999"},
+            {"THROUGHLINE_FORWARD_VIA": "127.0.0.1"},
+            {"THROUGHLINE_FORWARD_VIA": port("127.0.0.2:{}")},
+            {"THROUGHLINE_FORWARD_VIA": port("localhostx:{}")},
+            {"THROUGHLINE_FORWARD_VIA": port("1.127.0.0.1:{}")},
+            {"THROUGHLINE_SIGNAL": "/nowhere/slots"},
+            {"THROUGHLINE_SIGNAL": "/tmp"},
+            {"THROUGHLINE_SIGNAL": "/dev/null"},
+            {"THROUGHLINE_SIGNAL": "/dev/zero"},
+            {"THROUGHLINE_SIGNAL": "x" * 5000},
+        ]:
             with self.subTest(changes), self.serving(**changes) as sidecar:
                 self.check("/call", 0, 3, times=3)
                 self.assertEqual({sidecar.slots.read(port) for port in range(SLOTS)}, {(0, 0)})
@@ -447,8 +467,9 @@ class Rules:
 
     def test_a_file_system_without_room_does_not_kill_the_app(self):
         with tempfile.TemporaryDirectory() as directory:
-            mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", directory],
-                                     stderr=subprocess.DEVNULL)
+            mounted = subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "size=4k", "none", directory], stderr=subprocess.DEVNULL
+            )
             if mounted.returncode != 0:
                 self.skipTest("may not mount")
             try:
