@@ -203,7 +203,7 @@ class Servers(unittest.TestCase):
                 for _ in range(40):
                     with sidecar.connect(port) as connection:
                         inbound = connection.getsockname()[1]
-                        head, body = sidecar.request(connection, "/", [f"x-cause: {inbound}"])
+                        head, _ = sidecar.request(connection, "/", [f"x-cause: {inbound}"])
                         self.assertTrue(head.startswith(b"HTTP/1.1 200"), head)
                 self.assertEqual(sum(sidecar.all_calls()), 40)
 

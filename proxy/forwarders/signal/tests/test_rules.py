@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import tempfile
-import time
 import unittest
 
 from sidecar import BUILT, HERE, LIBRARY, SLOTS, Sidecar, environment, running, wait_until
