@@ -11,7 +11,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
+    io::{self, Read},
     net::SocketAddr,
     os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
     path::Path,
@@ -57,9 +57,10 @@ impl Signals {
             .truncate(false)
             .mode(0o666)
             .open(path)?;
-        // In two steps, so that what was there reads as zeros.
-        file.set_len(0)?;
-        file.set_len(SLOTS * SLOT as u64)?;
+        // Written over and never cut, for an app that has mapped it would be killed at its next look; and
+        // with all its blocks, for the same happens where there is no room for one.
+        let mut zeros = File::open("/dev/zero")?.take(SLOTS * SLOT as u64);
+        io::copy(&mut zeros, &mut &file)?;
         file.write_all_at(&encode(app.unwrap_or(0).into()), 0)?;
         // What the umask took away. It fails for a file of somebody else, who then has seen to it.
         let _ = file.set_permissions(std::fs::Permissions::from_mode(0o666));
@@ -149,6 +150,8 @@ fn decode(slot: [u8; SLOT], ours: u16, now: u32, last: Option<u32>) -> Option<Si
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -225,9 +228,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("signal");
         std::fs::write(&path, [7; 100]).unwrap();
+        let there = std::fs::metadata(&path).unwrap().ino();
         let signals = Signals::create(&path, Some(3000)).unwrap();
         let written = std::fs::read(&path).unwrap();
         assert_eq!(written.len(), 1 << 20);
+        let same = std::fs::metadata(&path).unwrap().ino();
+        assert_eq!(same, there, "an app may have mapped it");
         assert_eq!(written[..SLOT], encode(3000), "where the app is");
         assert!(
             written[SLOT..].iter().all(|byte| *byte == 0),

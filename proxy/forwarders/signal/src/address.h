@@ -33,8 +33,7 @@ static inline bool address_read(struct address *address, const void *from, uint3
     if (family == AF_INET && length >= sizeof(struct sockaddr_in)) {
         address_mapped(address, bytes + offsetof(struct sockaddr_in, sin_addr));
     } else if (family == AF_INET6 && length >= offsetof(struct sockaddr_in6, sin6_scope_id)) {
-        for (int i = 0; i < 16; i++)
-            address->bytes[i] = bytes[offsetof(struct sockaddr_in6, sin6_addr) + i];
+        for (int i = 0; i < 16; i++) address->bytes[i] = bytes[offsetof(struct sockaddr_in6, sin6_addr) + i];
     } else {
         return false;
     }

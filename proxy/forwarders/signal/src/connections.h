@@ -38,6 +38,10 @@ struct connection {
     _Atomic uint16_t port;
     _Atomic uint16_t server;
 
+    /* OUTBOUND: the sidecar's port that it leads to. Two connections may have the same port of ours, if
+     * they lead to different ones of the sidecar. */
+    _Atomic uint16_t listener;
+
     /* INBOUND: the number of the request that was read and not answered, 0 without one. Numbers are
      * even; an odd one says that no thread has the request. OUTBOUND: the number of the request that the
      * call was made for which was written, until something of the answer is read. */

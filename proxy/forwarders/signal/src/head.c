@@ -36,6 +36,12 @@ bool head_is_interim(const char *bytes, size_t length) {
            !(bytes[10] == '0' && bytes[11] == '1');
 }
 
+bool head_asks_for_websocket(const char *bytes, size_t length) {
+    for (size_t at = 0; at < length && at < LONGEST_HEAD; at++)
+        if (bytes[at] == '\n' && starts(bytes + at, length - at, "\nupgrade: websocket")) return true;
+    return false;
+}
+
 uint64_t head_rest(const char *bytes, size_t length) {
     static const char content_length[] = "\ncontent-length:";
     uint64_t body = 0;

@@ -12,6 +12,9 @@ bool head_begins_request(const char *bytes, size_t length);
 /* HTTP/2's preface or a record of TLS: no request of HTTP/1 will ever come of it. */
 bool head_is_foreign(const char *bytes, size_t length);
 
+/* The request asks for a WebSocket. */
+bool head_asks_for_websocket(const char *bytes, size_t length);
+
 /* A response begins here after which another follows to the same request. */
 bool head_is_interim(const char *bytes, size_t length);
 

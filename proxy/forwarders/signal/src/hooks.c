@@ -18,8 +18,8 @@
 #define CLOSE_RANGE_CLOEXEC 4
 #endif
 
-#define HOOK(name, result, parameters)                                                         \
-    __attribute__((visibility("default"))) result throughline_##name parameters __asm__(#name); \
+#define HOOK(name, result, parameters)                                                                       \
+    __attribute__((visibility("default"))) result throughline_##name parameters __asm__(#name);              \
     result throughline_##name parameters
 
 #define REAL(name) (real_functions()->name##_)
@@ -156,20 +156,16 @@ static int after_fcntl(int fd, int command, int result) {
 }
 
 /* The one argument that there may be is passed on as it is, whatever it is. */
-#define FCNTL(name)                                                       \
-    va_list arguments;                                                    \
-    va_start(arguments, command);                                         \
-    void *argument = va_arg(arguments, void *);                           \
-    va_end(arguments);                                                    \
+#define FCNTL(name)                                                                                          \
+    va_list arguments;                                                                                       \
+    va_start(arguments, command);                                                                            \
+    void *argument = va_arg(arguments, void *);                                                              \
+    va_end(arguments);                                                                                       \
     return after_fcntl(fd, command, REAL(name)(fd, command, argument))
 
-HOOK(fcntl, int, (int fd, int command, ...)) {
-    FCNTL(fcntl);
-}
+HOOK(fcntl, int, (int fd, int command, ...)) { FCNTL(fcntl); }
 
-HOOK(fcntl64, int, (int fd, int command, ...)) {
-    FCNTL(fcntl64);
-}
+HOOK(fcntl64, int, (int fd, int command, ...)) { FCNTL(fcntl64); }
 
 /* --- bytes come in ------------------------------------------------------------------------------- */
 
@@ -227,8 +223,7 @@ HOOK(recvmsg, ssize_t, (int fd, struct msghdr *message, int flags)) {
     return result;
 }
 
-HOOK(recvmmsg, int,
-     (int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *time)) {
+HOOK(recvmmsg, int, (int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *time)) {
     int result = REAL(recvmmsg)(fd, messages, count, flags, time);
     /* On a stream nobody does that. */
     if (carrying(fd)) after_read(fd, NULL, result, flags | MSG_TRUNC);
@@ -254,8 +249,7 @@ HOOK(send, ssize_t, (int fd, const void *buffer, size_t size, int flags)) {
 }
 
 HOOK(sendto, ssize_t,
-     (int fd, const void *buffer, size_t size, int flags, const struct sockaddr *address,
-      socklen_t length)) {
+     (int fd, const void *buffer, size_t size, int flags, const struct sockaddr *address, socklen_t length)) {
     if (!carrying(fd)) return REAL(sendto)(fd, buffer, size, flags, address, length);
     serving_writes(fd, buffer, size);
     ssize_t result = REAL(sendto)(fd, buffer, size, flags, address, length);
@@ -317,25 +311,23 @@ static bool some(const struct timespec *time) {
     return time == NULL || time->tv_sec != 0 || time->tv_nsec != 0;
 }
 
-HOOK(poll, int, (struct pollfd *fds, nfds_t count, int milliseconds)) {
+HOOK(poll, int, (struct pollfd * fds, nfds_t count, int milliseconds)) {
     if (serving_minds_waits()) serving_polls(fds, count, milliseconds != 0);
     return REAL(poll)(fds, count, milliseconds);
 }
 
-HOOK(__poll_chk, int, (struct pollfd *fds, nfds_t count, int milliseconds, size_t there)) {
+HOOK(__poll_chk, int, (struct pollfd * fds, nfds_t count, int milliseconds, size_t there)) {
     if (serving_minds_waits()) serving_polls(fds, count, milliseconds != 0);
     return REAL(__poll_chk)(fds, count, milliseconds, there);
 }
 
-HOOK(ppoll, int,
-     (struct pollfd *fds, nfds_t count, const struct timespec *time, const sigset_t *mask)) {
+HOOK(ppoll, int, (struct pollfd * fds, nfds_t count, const struct timespec *time, const sigset_t *mask)) {
     if (serving_minds_waits()) serving_polls(fds, count, some(time));
     return REAL(ppoll)(fds, count, time, mask);
 }
 
 HOOK(__ppoll_chk, int,
-     (struct pollfd *fds, nfds_t count, const struct timespec *time, const sigset_t *mask,
-      size_t there)) {
+     (struct pollfd * fds, nfds_t count, const struct timespec *time, const sigset_t *mask, size_t there)) {
     if (serving_minds_waits()) serving_polls(fds, count, some(time));
     return REAL(__ppoll_chk)(fds, count, time, mask, there);
 }
@@ -347,8 +339,7 @@ HOOK(select, int, (int count, fd_set *in, fd_set *out, fd_set *odd, struct timev
 }
 
 HOOK(pselect, int,
-     (int count, fd_set *in, fd_set *out, fd_set *odd, const struct timespec *time,
-      const sigset_t *mask)) {
+     (int count, fd_set *in, fd_set *out, fd_set *odd, const struct timespec *time, const sigset_t *mask)) {
     if (serving_minds_waits()) serving_selects(count, in, out, odd, some(time));
     return REAL(pselect)(count, in, out, odd, time, mask);
 }
@@ -371,8 +362,7 @@ HOOK(epoll_pwait, int,
 }
 
 HOOK(epoll_pwait2, int,
-     (int epoll, struct epoll_event *events, int most, const struct timespec *time,
-      const sigset_t *mask)) {
+     (int epoll, struct epoll_event *events, int most, const struct timespec *time, const sigset_t *mask)) {
     serving_waits_for_set(epoll, some(time));
     return REAL(epoll_pwait2)(epoll, events, most, time, mask);
 }

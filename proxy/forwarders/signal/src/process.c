@@ -34,6 +34,4 @@ uint32_t process_number(void) {
     return known;
 }
 
-bool process_is_borrowed(void) {
-    return process_number() != process_id();
-}
+bool process_is_borrowed(void) { return process_number() != process_id(); }

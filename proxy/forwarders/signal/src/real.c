@@ -16,9 +16,7 @@ extern void abort(void) __attribute__((weak, noreturn));
 
 #define RTLD_NEXT ((void *)-1L)
 
-int *real_errno(void) {
-    return __errno_location ? __errno_location() : NULL;
-}
+int *real_errno(void) { return __errno_location ? __errno_location() : NULL; }
 
 /* Where libc's function cannot be found, the kernel's stands in. Only that a blocked call is a point of
  * cancellation is lost then. */
@@ -34,15 +32,11 @@ static long result(long value) {
 #define CALL(name, a, b, c, d, e, f) result(SYSTEM_CALL(name, a, b, c, d, e, f))
 
 /* The kernel writes what is left of the time into its argument, libc's functions mostly do not. */
-static struct timespec copy(const struct timespec *time) {
-    return time ? *time : (struct timespec){0, 0};
-}
+static struct timespec copy(const struct timespec *time) { return time ? *time : (struct timespec){0, 0}; }
 
 #define KERNEL_SIGNALS 8
 
-static int kernel_listen(int fd, int backlog) {
-    return (int)CALL(listen, fd, backlog, 0, 0, 0, 0);
-}
+static int kernel_listen(int fd, int backlog) { return (int)CALL(listen, fd, backlog, 0, 0, 0, 0); }
 static int kernel_accept(int fd, struct sockaddr *address, socklen_t *length) {
     return (int)CALL(accept4, fd, address, length, 0, 0, 0);
 }
@@ -52,12 +46,8 @@ static int kernel_accept4(int fd, struct sockaddr *address, socklen_t *length, i
 static int kernel_connect(int fd, const struct sockaddr *address, socklen_t length) {
     return (int)CALL(connect, fd, address, length, 0, 0, 0);
 }
-static int kernel_shutdown(int fd, int how) {
-    return (int)CALL(shutdown, fd, how, 0, 0, 0, 0);
-}
-static int kernel_close(int fd) {
-    return (int)CALL(close, fd, 0, 0, 0, 0, 0);
-}
+static int kernel_shutdown(int fd, int how) { return (int)CALL(shutdown, fd, how, 0, 0, 0, 0); }
+static int kernel_close(int fd) { return (int)CALL(close, fd, 0, 0, 0, 0, 0); }
 static int kernel_close_range(unsigned first, unsigned last, int flags) {
 #ifdef SYS_close_range
     return (int)CALL(close_range, first, last, flags, 0, 0, 0);
@@ -69,12 +59,8 @@ static void kernel_closefrom(int first) {
     if (kernel_close_range(first < 0 ? 0 : (unsigned)first, ~0u, 0) == 0) return;
     for (int fd = first < 0 ? 0 : first; fd < 65536; fd++) SYSTEM_CALL(close, fd, 0, 0, 0, 0, 0);
 }
-static int kernel_dup(int fd) {
-    return (int)CALL(dup, fd, 0, 0, 0, 0, 0);
-}
-static int kernel_dup3(int fd, int as, int flags) {
-    return (int)CALL(dup3, fd, as, flags, 0, 0, 0);
-}
+static int kernel_dup(int fd) { return (int)CALL(dup, fd, 0, 0, 0, 0, 0); }
+static int kernel_dup3(int fd, int as, int flags) { return (int)CALL(dup3, fd, as, flags, 0, 0, 0); }
 static int kernel_dup2(int fd, int as) {
     if (fd == as) return CALL(fcntl, fd, F_GETFD, 0, 0, 0, 0) < 0 ? -1 : as;
     return kernel_dup3(fd, as, 0);
@@ -133,8 +119,7 @@ static ssize_t kernel_sendfile(int to, int from, off_t *offset, size_t size) {
 static ssize_t kernel_splice(int from, off_t *offset, int to, off_t *into, size_t size, unsigned flags) {
     return CALL(splice, from, offset, to, into, size, flags);
 }
-static int kernel_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *time,
-                        const sigset_t *mask) {
+static int kernel_ppoll(struct pollfd *fds, nfds_t count, const struct timespec *time, const sigset_t *mask) {
     struct timespec left = copy(time);
     return (int)CALL(ppoll, fds, count, time ? &left : NULL, mask, KERNEL_SIGNALS, 0);
 }
@@ -169,8 +154,8 @@ static int kernel_epoll_pwait(int epoll, struct epoll_event *events, int most, i
 static int kernel_epoll_wait(int epoll, struct epoll_event *events, int most, int milliseconds) {
     return kernel_epoll_pwait(epoll, events, most, milliseconds, NULL);
 }
-static int kernel_epoll_pwait2(int epoll, struct epoll_event *events, int most,
-                               const struct timespec *time, const sigset_t *mask) {
+static int kernel_epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *time,
+                               const sigset_t *mask) {
 #ifdef SYS_epoll_pwait2
     return (int)CALL(epoll_pwait2, epoll, events, most, time, mask, KERNEL_SIGNALS);
 #else
@@ -212,10 +197,10 @@ static struct real real;
 static _Atomic int is_found;
 
 static void find(void) {
-#define FIND(name, result, parameters)                                                   \
-    {                                                                                    \
-        result(*found) parameters = dlsym ? (__typeof__(found))dlsym(RTLD_NEXT, #name) : NULL; \
-        real.name##_ = found ? found : kernel_##name;                                    \
+#define FIND(name, result, parameters)                                                                       \
+    {                                                                                                        \
+        result(*found) parameters = dlsym ? (__typeof__(found))dlsym(RTLD_NEXT, #name) : NULL;               \
+        real.name##_ = found ? found : kernel_##name;                                                        \
     }
     REAL_FUNCTIONS(FIND)
 #undef FIND

@@ -72,9 +72,7 @@ static bool change(_Atomic uint64_t *field, uint64_t from, uint64_t to) {
     return atomic_compare_exchange_strong(field, &from, to);
 }
 
-static bool begin(void) {
-    return settings_are_on() && process_begin() && trust_begin();
-}
+static bool begin(void) { return settings_are_on() && process_begin() && trust_begin(); }
 
 /* The port at this end of a socket, or at the other. 0: it is no socket of this machine. */
 static uint16_t port_of(int fd, bool other_end, bool *is_local) {
@@ -148,22 +146,17 @@ static void reads_request(int fd, struct connection *inbound, const char *bytes,
     struct thread *thread = here();
     uint64_t open = LOAD(inbound->request);
     uint64_t rest = LOAD(inbound->rest);
-    if (rest != UNKNOWN && (open != 0 || rest != 0))
-        STORE(inbound->rest, rest > count ? rest - count : 0);
+    if (rest != UNKNOWN && (open != 0 || rest != 0)) STORE(inbound->rest, rest > count ? rest - count : 0);
 
     if (open == 0) {
         /* The rest of one that is answered already. */
         if (rest != UNKNOWN && rest != 0) return;
         uint64_t request = atomic_fetch_add(&requests, 2);
-        if (thread->loops || !head_begins_request(bytes, length)) {
+        /* WebSockets are handed over to other threads by servers that do that with nothing else. */
+        if (thread->loops || !head_begins_request(bytes, length) || head_asks_for_websocket(bytes, length)) {
             STORE(inbound->rest, UNKNOWN);
             STORE(inbound->request, request | 1);
             turns_away(thread, "a thread reads another connection before it has answered, at port");
-            return;
-        }
-        /* The descriptor may have been closed in a way that is not seen here, and be another one. */
-        if (port_of(fd, true, NULL) != LOAD(inbound->port)) {
-            forget(inbound);
             return;
         }
         STORE(inbound->rest, head_rest(bytes, length));
@@ -212,6 +205,7 @@ static uint16_t cause_of(struct thread *thread, int fd, struct connection *outbo
     }
     uint16_t server = LOAD(inbound->server), port = LOAD(inbound->port);
     if (!trust_has(server) || !slots_sidecar_calls_at(server)) return 0;
+    /* The descriptor may have been closed in a way that is not seen here, and be another one. */
     if (port_of(thread->fd, true, NULL) != port || process_is_borrowed()) return 0;
     return port;
 }
@@ -241,7 +235,7 @@ static void writes_call(int fd, struct connection *outbound, const char *bytes, 
     uint16_t cause = cause_of(thread, fd, outbound, inbound);
     if (inbound != NULL) thread->unread = fd;
     if (cause != 0) {
-        slots_say(port, cause);
+        slots_say(port, LOAD(outbound->listener), cause);
     } else {
         slots_say_nothing(port);
     }
@@ -294,7 +288,8 @@ void serving_connected(int fd, const struct sockaddr *address, uint32_t length, 
     struct connection *outbound = &connections[fd];
     bool is_begun = error == EINPROGRESS || error == EINTR || error == EALREADY;
     if (error == EISCONN || (error != 0 && !is_begun)) return;
-    if (!settings_lead_to_sidecar(address, length)) {
+    uint16_t listener = settings_lead_to_sidecar(address, length);
+    if (listener == 0) {
         if (LOAD(outbound->kind) != NOTHING) forget(outbound);
         return;
     }
@@ -304,6 +299,7 @@ void serving_connected(int fd, const struct sockaddr *address, uint32_t length, 
     if (LOAD(outbound->kind) == OUTBOUND && LOAD(outbound->port) == port) return;
     STORE(outbound->request, 0);
     STORE(outbound->port, port);
+    STORE(outbound->listener, listener);
     STORE(outbound->writer, 0);
     STORE(outbound->is_fresh, true);
     STORE(outbound->is_connecting, is_begun);
@@ -320,16 +316,15 @@ void serving_writes(int fd, const char *bytes, size_t length) {
     if (kind == OUTBOUND) writes_call(fd, connection, bytes, length);
 }
 
-void serving_wrote(int fd) {
-    STORE(connections[fd].is_fresh, false);
-}
+void serving_wrote(int fd) { STORE(connections[fd].is_fresh, false); }
 
 void serving_read(int fd, const char *bytes, size_t length, size_t count, bool waits_not) {
     struct connection *connection = &connections[fd];
     uint8_t kind = LOAD(connection->kind);
     if (kind == INBOUND) reads_request(fd, connection, bytes, length, count);
     if (kind == OUTBOUND) reads_answer(fd, connection, waits_not);
-    if (kind == STRANGER) turns_away(here(), "a thread reads another connection before it has answered, at port");
+    if (kind == STRANGER)
+        turns_away(here(), "a thread reads another connection before it has answered, at port");
 }
 
 void serving_found_nothing(int fd) {
@@ -379,9 +374,7 @@ static void settle(struct thread *thread, const struct wait *wait) {
         turns_away(thread, "a thread waits for other requests before it has answered, at port");
 }
 
-bool serving_minds_waits(void) {
-    return thread_state.request != 0;
-}
+bool serving_minds_waits(void) { return thread_state.request != 0; }
 
 void serving_polls(const struct pollfd *fds, nfds_t count, bool waits) {
     struct thread *thread = here();

@@ -108,8 +108,7 @@ static void add(const char *from, const char *end) {
     struct address address = {.port = (uint16_t)port};
     static const char localhost[] = "localhost";
     bool named = colon - from == (long)sizeof localhost - 1;
-    for (int i = 0; named && i < (int)sizeof localhost - 1; i++)
-        named = (from[i] | 0x20) == localhost[i];
+    for (int i = 0; named && i < (int)sizeof localhost - 1; i++) named = (from[i] | 0x20) == localhost[i];
     if (named) {
         address_loopback(&address);
     } else if (*from == '[' && colon[-1] == ']') {
@@ -152,19 +151,17 @@ bool settings_are_on(void) {
     return now == ON;
 }
 
-const char *settings_file(void) {
-    return file;
-}
+const char *settings_file(void) { return file; }
 
-bool settings_lead_to_sidecar(const struct sockaddr *to, uint32_t length) {
+uint16_t settings_lead_to_sidecar(const struct sockaddr *to, uint32_t length) {
     struct address address;
-    if (!address_read(&address, to, length)) return false;
+    if (!address_read(&address, to, length)) return 0;
     bool loopback = address_is_the_loopback(&address);
     for (int i = 0; i < addresses; i++) {
         if (via[i].address.port != address.port) continue;
-        if (via[i].is_loopback ? loopback : address_same_host(&via[i].address, &address)) return true;
+        if (via[i].is_loopback ? loopback : address_same_host(&via[i].address, &address)) return address.port;
     }
-    return false;
+    return 0;
 }
 
 void settings_debug(const char *what, uint32_t value) {

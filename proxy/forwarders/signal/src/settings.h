@@ -13,8 +13,8 @@ bool settings_are_on(void);
 /* The file that is shared with the sidecar. */
 const char *settings_file(void);
 
-/* Whether the sidecar takes calls at this address. */
-bool settings_lead_to_sidecar(const struct sockaddr *address, uint32_t length);
+/* The port of this address, where the sidecar takes calls at it; else 0. */
+uint16_t settings_lead_to_sidecar(const struct sockaddr *address, uint32_t length);
 
 /* A line on standard error, when that is asked for. */
 void settings_debug(const char *what, uint32_t number);

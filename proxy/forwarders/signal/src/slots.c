@@ -21,21 +21,25 @@ struct slot {
 static _Atomic(struct slot *) slots;
 static _Atomic uint64_t tried;
 
+#ifndef FALLOC_FL_KEEP_SIZE
+#define FALLOC_FL_KEEP_SIZE 1
+#endif
+
 /* A page that the file system has no room for would kill the app when it is written to. So room is made
  * before, where the sidecar has not. */
 static bool has_room(int fd, const struct stat *about) {
     if ((uint64_t)about->st_blocks * 512 >= SIZE) return true;
-    return SYSTEM_CALL(fallocate, fd, 0, 0, SIZE, 0, 0) == 0;
+    return SYSTEM_CALL(fallocate, fd, FALLOC_FL_KEEP_SIZE, 0, SIZE, 0, 0) == 0;
 }
 
 static struct slot *map(void) {
-    long fd = SYSTEM_CALL(openat, AT_FDCWD, settings_file(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0,
-                          0, 0);
+    long fd =
+        SYSTEM_CALL(openat, AT_FDCWD, settings_file(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0, 0, 0);
     if (fd < 0) return NULL;
     struct stat about;
     long made = -1;
-    if (SYSTEM_CALL(fstat, fd, &about, 0, 0, 0, 0) == 0 && S_ISREG(about.st_mode) &&
-        (uint64_t)about.st_size >= SIZE && has_room((int)fd, &about)) {
+    if (SYSTEM_CALL(fstat, fd, &about, 0, 0, 0, 0) == 0 && (uint64_t)about.st_size >= SIZE &&
+        has_room((int)fd, &about)) {
         made = SYSTEM_CALL(mmap, NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     }
     SYSTEM_CALL(close, fd, 0, 0, 0, 0, 0);
@@ -72,14 +76,13 @@ static void store(uint16_t outbound, uint64_t word, uint64_t complement) {
     atomic_store_explicit(&slot->complement, complement, memory_order_release);
 }
 
-void slots_say(uint16_t outbound, uint16_t inbound) {
-    uint64_t word = microseconds() << 16 | inbound;
+void slots_say(uint16_t outbound, uint16_t listener, uint16_t inbound) {
+    /* 32 bits of time, in units of 16 microseconds. */
+    uint64_t word = (microseconds() >> 4) << 32 | (uint32_t)listener << 16 | inbound;
     store(outbound, word, ~word);
 }
 
-void slots_say_nothing(uint16_t outbound) {
-    store(outbound, 0, 0);
-}
+void slots_say_nothing(uint16_t outbound) { store(outbound, 0, 0); }
 
 bool slots_sidecar_calls_at(uint16_t port) {
     struct slot *there = all();

@@ -5,8 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The request that came over the sidecar's port `inbound` makes the next request on `outbound`. */
-void slots_say(uint16_t outbound, uint16_t inbound);
+/* The request that came over the sidecar's port `inbound` makes the next request on `outbound`, which leads
+ * to the sidecar's port `listener`. */
+void slots_say(uint16_t outbound, uint16_t listener, uint16_t inbound);
 
 /* Nothing is known of the next request on `outbound`. */
 void slots_say_nothing(uint16_t outbound);

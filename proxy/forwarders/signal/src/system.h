@@ -36,10 +36,7 @@ static inline long system_call(long number, long a, long b, long c, long d, long
     register long x3 __asm__("x3") = d;
     register long x4 __asm__("x4") = e;
     register long x5 __asm__("x5") = f;
-    __asm__ volatile("svc 0"
-                     : "+r"(x0)
-                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-                     : "memory");
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
     return x0;
 }
 
@@ -47,7 +44,7 @@ static inline long system_call(long number, long a, long b, long c, long d, long
 #error "only 64-bit x86 and ARM are known here"
 #endif
 
-#define SYSTEM_CALL(name, a, b, c, d, e, f) \
+#define SYSTEM_CALL(name, a, b, c, d, e, f)                                                                  \
     system_call(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 /* Microseconds of the clock that every process of the machine shares. */
@@ -57,8 +54,6 @@ static inline uint64_t microseconds(void) {
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-static inline uint32_t process_id(void) {
-    return (uint32_t)SYSTEM_CALL(getpid, 0, 0, 0, 0, 0, 0);
-}
+static inline uint32_t process_id(void) { return (uint32_t)SYSTEM_CALL(getpid, 0, 0, 0, 0, 0, 0); }
 
 #endif

@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -170,6 +171,29 @@ static void in_thread(void *(*what)(void *), void *with) {
     pthread_join(thread, NULL);
 }
 
+static void *hears(void *fd) {
+    hear(*(int *)fd);
+    return NULL;
+}
+
+/* A connection of another kind, and its other end. */
+static int stranger, stranger_client;
+
+static int accept_unix(int *client) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t length = sizeof(sa_family_t);
+    int from = socket(AF_UNIX, SOCK_STREAM, 0);
+    /* The kernel finds a name. */
+    if (bind(from, (struct sockaddr *)&address, length) != 0 || listen(from, 1) != 0) fail("listen");
+    length = sizeof address;
+    getsockname(from, (struct sockaddr *)&address, &length);
+    *client = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (connect(*client, (struct sockaddr *)&address, length) != 0) fail("connect");
+    int fd = accept(from, NULL, NULL);
+    close(from);
+    return fd;
+}
+
 static ssize_t write_by(const char *how, int fd, char *text, size_t length) {
     struct iovec parts[2] = {{text, 3}, {text + 3, length - 3}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
@@ -222,9 +246,7 @@ static int receive(int over) {
     return fd;
 }
 
-static void nonblocking(int fd) {
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-}
+static void nonblocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
 static void wait_for(int fd, short what) {
     struct pollfd one = {fd, what, 0};
@@ -373,6 +395,32 @@ static bool handle(struct request *request) {
         poll(&one, 1, 0);
         if (!strcmp(path, "/accepts")) close(accept(listening, NULL, NULL));
         call(!strcmp(path, "/looks") ? port : 0, path);
+    } else if (!strcmp(path, "/waits") || !strcmp(path, "/defers")) {
+        /* It turns to whoever comes, and comes back to this one. */
+        struct pollfd both[] = {{listening, POLLIN, 0}, {request->fd, POLLIN, 0}};
+        poll(both, 2, 0);
+        if (!strcmp(path, "/defers")) call(port, path);
+    } else if (!strcmp(path, "/tunnels")) {
+        int out = via();
+        struct pollfd both[] = {{out, POLLIN, 0}, {request->fd, POLLIN, 0}};
+        if (write(out, text, (size_t)length) < 0) fail("write");
+        poll(both, 2, 10000);
+        hear(out);
+        close(out);
+        call(port, "/tunnels-again");
+    } else if (!strcmp(path, "/other-reads")) {
+        int out = via();
+        if (write(out, text, (size_t)length) < 0) fail("write");
+        in_thread(hears, &out);
+        close(out);
+    } else if (!strcmp(path, "/connects")) {
+        via();
+    } else if (!strcmp(path, "/stranger-opens")) {
+        stranger = accept_unix(&stranger_client);
+    } else if (!strcmp(path, "/stranger-reads")) {
+        if (write(stranger_client, "GET / HTTP/1.1\r\n\r\n", 18) < 0) fail("write");
+        if (read(stranger, text, 100) != 18) fail("read");
+        call(0, path);
     } else if (!strcmp(path, "/polls")) {
         int out = begin_to_connect();
         wait_for(out, POLLOUT);
@@ -548,7 +596,8 @@ static void blocking_loop(int from) {
             if (got > 0) {
                 lengths[i] += (size_t)got;
                 heads[i][lengths[i]] = '\0';
-                const char *end = strstr(heads[i], "\r\n\r\n"), *length = strstr(heads[i], "content-length: ");
+                const char *end = strstr(heads[i], "\r\n\r\n"),
+                           *length = strstr(heads[i], "content-length: ");
                 if (!end || (length && strlen(end + 4) < (size_t)atoi(length + 16))) continue;
                 struct request request = {.fd = fds[i].fd, .port = port_of(fds[i].fd, true)};
                 sscanf(heads[i], "%*s %63s", request.path);
@@ -642,9 +691,7 @@ static void event_loop(int from, int (*wait)(struct pollfd *, nfds_t), int block
     }
 }
 
-static int by_poll(struct pollfd *fds, nfds_t count) {
-    return poll(fds, count, 20);
-}
+static int by_poll(struct pollfd *fds, nfds_t count) { return poll(fds, count, 20); }
 
 static int by_ppoll(struct pollfd *fds, nfds_t count) {
     struct timespec time = {0, 20000000};
@@ -684,6 +731,58 @@ static void reader(int from) {
         pthread_create(&thread, NULL, serves_the_rest, request);
         pthread_detach(thread);
         call(0, "/background");
+    }
+}
+
+/* As Puma: what a thread finds there by half it leaves to one that waits in epoll, and then to another. */
+static void *reads_the_rest(void *given) {
+    struct request *request = given;
+    struct epoll_event event = {.events = EPOLLIN};
+    int set = epoll_create1(0);
+    char body[64];
+    epoll_ctl(set, EPOLL_CTL_ADD, request->fd, &event);
+    epoll_ctl(set, EPOLL_CTL_ADD, listening, &event);
+    epoll_wait(set, &event, 1, 10000);
+    close(set);
+    wait_for(request->fd, POLLIN);
+    if (recv(request->fd, body, sizeof body, 0) <= 0) fail("recv");
+    in_thread(serves_the_rest, request);
+    return NULL;
+}
+
+static void halves(int from) {
+    for (;;) {
+        struct request request;
+        char byte;
+        int fd = accept(from, NULL, NULL);
+        while (read_head(fd, &request)) {
+            if (strcmp(request.path, "/half")) {
+                if (handle(&request)) answer(&request);
+                continue;
+            }
+            if (recv(fd, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN) fail("recv");
+            call(0, "/background");
+            in_thread(reads_the_rest, &request);
+        }
+        close(fd);
+    }
+}
+
+/* It looks at the head, and another thread reads it. */
+static void peeks(int from) {
+    for (;;) {
+        char head[1024];
+        pthread_t thread;
+        long fd = accept(from, NULL, NULL);
+        ssize_t count = recv(fd, head, sizeof head - 1, MSG_PEEK);
+        head[count > 0 ? count : 0] = '\0';
+        if (!strstr(head, "/peeked")) {
+            serve((int)fd);
+            continue;
+        }
+        call(0, "/background");
+        pthread_create(&thread, NULL, serve_thread, (void *)fd);
+        pthread_detach(thread);
     }
 }
 
@@ -840,6 +939,8 @@ int main(int count, char **arguments) {
     if (!strcmp(kind, "late-poll-loop")) event_loop(from, by_poll, 20);
     if (!strcmp(kind, "late-select-loop")) event_loop(from, by_select, 20);
     if (!strcmp(kind, "reader")) reader(from);
+    if (!strcmp(kind, "peeks")) peeks(from);
+    if (!strcmp(kind, "halves")) halves(from);
     if (!strcmp(kind, "green")) green(from);
     if (!strcmp(kind, "passes")) passes(from);
     if (!strcmp(kind, "two-at-once")) two_at_once(from);

@@ -4,8 +4,10 @@ import os
 import threading
 import time
 
+import flask_shop
 import requests
-from flask_shop import app as app
+
+app = flask_shop.app
 
 
 def background():

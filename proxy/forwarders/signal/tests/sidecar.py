@@ -15,19 +15,19 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILT = os.path.normpath(os.path.join(HERE, "..", "..", "..", "..", "target", "signal"))
-LIBRARY = os.path.join(BUILT, "libthroughline-signal.so")
+LIBRARY = os.environ.get("SIGNAL_LIBRARY") or os.path.join(BUILT, "libthroughline-signal.so")
 
 SLOTS = 65536
 ALL_ONES = (1 << 64) - 1
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 
-# A call: its label, the request that made it by the app's own word, and what the sidecar believes; a
-# request is known by its port, and 0 is none.
-Hop = collections.namedtuple("Hop", "label truth believed")
+# A call: its label, the request that made it by the app's own word, what the slot says, and what the
+# sidecar believes of that; a request is known by its port, and 0 is none.
+Hop = collections.namedtuple("Hop", "label truth said believed")
 
 
 def now():
-    return time.monotonic_ns() // 1000
+    return time.monotonic_ns() // 16000 & 0xFFFFFFFF
 
 
 class Slots:
@@ -98,7 +98,7 @@ class Sidecar:
                 head, held = read_head(connection, held)
                 if head is None:
                     return
-                believed = self._believe(port, last_end)
+                said, believed = self._believe(port, last_end)
                 length = int(value_of(head, b"content-length") or 0)
                 if value_of(head, b"expect") is not None:
                     connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -110,7 +110,7 @@ class Sidecar:
                 with self.lock:
                     self.heads.append(head)
                     if cause is not None:
-                        self.hops.append(Hop(label, cause, believed))
+                        self.hops.append(Hop(label, cause, said, believed))
                 if self.delay:
                     time.sleep(random.uniform(0, self.delay))
                 last_end = now()
@@ -121,14 +121,16 @@ class Sidecar:
 
     def _believe(self, port, last_end):
         if self.is_closed:
-            return 0
+            return 0, 0
         word, complement = self.slots.read(port)
-        stamp, inbound = word >> 16, word & 0xFFFF
-        if word == 0 or complement != word ^ ALL_ONES or stamp < last_end or stamp > now():
-            return 0
+        if word == 0 or complement != word ^ ALL_ONES:
+            return 0, 0
+        stamp, listener, inbound = word >> 32, word >> 16 & 0xFFFF, word & 0xFFFF
         with self.lock:
             since = self.open.get(inbound)
-        return inbound if since is not None and since <= stamp else 0
+        is_believed = last_end <= stamp <= now() and since is not None and since <= stamp
+        is_believed = is_believed and listener == self.via
+        return inbound, inbound if is_believed else 0
 
     # --- inbound
 
@@ -137,7 +139,7 @@ class Sidecar:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
-    def request(self, connection, path, headers=(), body=b"", pieces=()):
+    def request(self, connection, path, headers=(), body=b"", pieces=(), pause=lambda: time.sleep(0.005)):
         """Sends a request, and reads its answer: the head and the body. None: it was closed before."""
         inbound = connection.getsockname()[1]
         lines = [f"{'POST' if body or pieces else 'GET'} {path} HTTP/1.1", "host: app", *headers]
@@ -148,7 +150,7 @@ class Sidecar:
             self.open[inbound] = now()
         connection.sendall("\r\n".join([*lines, "", ""]).encode() + body)
         for piece in pieces:
-            time.sleep(0.005)
+            pause()
             connection.sendall(piece)
         try:
             return self._answer(connection, inbound)
@@ -199,12 +201,13 @@ class Sidecar:
 
 
 def count(hops):
+    """A slot that says a wrong thing is wrong even where the sidecar would not have believed it."""
     result = collections.Counter()
     for hop in hops:
-        if hop.believed == 0:
-            result["abstained"] += 1
+        if hop.said not in (0, hop.truth):
+            result["wrong"] += 1
         else:
-            result["right" if hop.believed == hop.truth else "wrong"] += 1
+            result["right" if hop.believed else "abstained"] += 1
     return result["right"], result["abstained"], result["wrong"]
 
 

@@ -88,8 +88,11 @@ class Shop(Sidecar):
             head, _ = answer
             if not head.startswith(b"HTTP/1.1 200"):
                 raise AssertionError(head)
-            if (value_of(head, b"connection") or b"").lower() == b"close" or \
-                    value_of(head, b"content-length") is None and not value_of(head, b"transfer-encoding"):
+            if (
+                (value_of(head, b"connection") or b"").lower() == b"close"
+                or value_of(head, b"content-length") is None
+                and not value_of(head, b"transfer-encoding")
+            ):
                 connection.close()
             else:
                 kept.append(connection)
@@ -97,8 +100,18 @@ class Shop(Sidecar):
 
 
 class Apps(unittest.TestCase):
-    def load(self, name, command, pages=PAGES, wide=64, requests=1200, least=0.9, background=False, port=None,
-             **changes):
+    def load(
+        self,
+        name,
+        command,
+        pages=PAGES,
+        wide=64,
+        requests=1200,
+        least=0.9,
+        background=False,
+        port=None,
+        **changes,
+    ):
         """Most calls have to be right, so that a test cannot pass by saying nothing."""
         with tempfile.TemporaryDirectory() as directory:
             os.chmod(directory, 0o777)
@@ -108,10 +121,20 @@ class Apps(unittest.TestCase):
                 port = port or free_port()
                 upstream = f"http://127.0.0.1:{sidecar.via}"
                 variables = environment(
-                    sidecar, THROUGHLINE_FORWARD_DEBUG="1", PORT=str(port), WITNESS=sidecar.witness, PAYMENTS_URL=upstream, STOCK_URL=upstream,
-                    PRICES_URL=upstream, PYTHONPATH=SHOPS, SHOP=os.path.join(SHOPS, "rack_shop.ru"), **changes)
+                    sidecar,
+                    THROUGHLINE_FORWARD_DEBUG="1",
+                    PORT=str(port),
+                    WITNESS=sidecar.witness,
+                    PAYMENTS_URL=upstream,
+                    STOCK_URL=upstream,
+                    PRICES_URL=upstream,
+                    PYTHONPATH=SHOPS,
+                    SHOP=os.path.join(SHOPS, "rack_shop.ru"),
+                    **changes,
+                )
                 log = open(os.path.join(directory, "log"), "w+")
                 with log, running(command, variables, stdout=log, stderr=log) as process:
+
                     def is_up():
                         if process.poll() is not None:
                             log.seek(0)
@@ -136,7 +159,9 @@ class Apps(unittest.TestCase):
                         self.assertGreater(sum(sidecar.calls("background")), 20)
                         self.assertEqual(sidecar.calls("background")[0::2], (0, 0))
                         abstained -= sidecar.calls("background")[1]
-                    print(f"\n{name}: {right} right, {abstained} abstained, {wrong} wrong", end=" ", flush=True)
+                    print(
+                        f"\n{name}: {right} right, {abstained} abstained, {wrong} wrong", end=" ", flush=True
+                    )
                     self.assertEqual(wrong, 0)
                     log.seek(0)
                     told = [line.strip() for line in log if "throughline" in line]
@@ -164,8 +189,14 @@ class Apps(unittest.TestCase):
         # As where PHP has it built in.
         both = f"{LIBRARY}:libcurl.so.4"
         self.load("PHP -S, curl", self.php(script), pages, requests=640, LD_PRELOAD=both)
-        self.load("PHP -S, curl, two at once", self.php(script), ["/alone", "/together"], requests=640, least=0.6,
-                  LD_PRELOAD=both)
+        self.load(
+            "PHP -S, curl, two at once",
+            self.php(script),
+            ["/alone", "/together"],
+            requests=640,
+            least=0.6,
+            LD_PRELOAD=both,
+        )
 
     @needs("apache2")
     def test_apache_prefork(self):
@@ -201,8 +232,13 @@ AliasMatch .* {directory}/shop.php
 </Directory>
 """)
             # It leaves what it does not serve waiting, and its workers keep their connections.
-            self.load("Apache prefork, mod_php", ["apache2", "-DFOREGROUND", "-f", os.path.join(directory, "httpd.conf")],
-                      wide=12, port=port, least=0.98)
+            self.load(
+                "Apache prefork, mod_php",
+                ["apache2", "-DFOREGROUND", "-f", os.path.join(directory, "httpd.conf")],
+                wide=12,
+                port=port,
+                least=0.98,
+            )
 
     # --- Python
 
@@ -210,8 +246,13 @@ AliasMatch .* {directory}/shop.php
         found = subprocess.run([PYTHON, "-c", "import flask, gunicorn, requests"], capture_output=True)
         if found.returncode:
             self.skipTest(f"{PYTHON} lacks what requirements.txt names; SIGNAL_PYTHON names another")
-        return ["sh", "-c", f'exec "$0" -m gunicorn --chdir "$1" --bind 127.0.0.1:$PORT {" ".join(options)} {app}',
-                PYTHON, SHOPS]
+        return [
+            "sh",
+            "-c",
+            f'exec "$0" -m gunicorn --chdir "$1" --bind 127.0.0.1:$PORT {" ".join(options)} {app}',
+            PYTHON,
+            SHOPS,
+        ]
 
     def test_gunicorn_sync(self):
         self.load("gunicorn sync, requests", self.gunicorn("--workers 4"), least=0.98)
@@ -244,7 +285,9 @@ AliasMatch .* {directory}/shop.php
 
     @needs("puma")
     def test_puma_beside_a_background_thread(self):
-        command = self.rack("puma -q -e production -b tcp://127.0.0.1:$PORT -t 16:16", os.path.join(HERE, "background.ru"))
+        command = self.rack(
+            "puma -q -e production -b tcp://127.0.0.1:$PORT -t 16:16", os.path.join(HERE, "background.ru")
+        )
         self.load("Puma, background thread", command, wide=12, background=True)
 
 

@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import tempfile
-import time
 import unittest
 
 from sidecar import BUILT, HERE, LIBRARY, SLOTS, Sidecar, environment, running, wait_until
@@ -118,6 +117,9 @@ class Rules:
     def test_a_look_at_bytes_that_stay_is_no_read(self):
         with self.serving():
             self.check("/peeks", 1)
+        with self.serving("peeks"):
+            self.check("/peeked", 3, times=3)
+            self.calls_are("/background", 0, 3)
 
     def test_waiting_for_the_call_alone_keeps_the_request(self):
         with self.serving():
@@ -183,6 +185,11 @@ class Rules:
         with self.serving():
             self.check("/hands-over", 0, 1)
             self.check("/call", 0, 5, times=5)
+
+    def test_a_websocket_may_be_handed_over(self):
+        with self.serving():
+            self.check("/hands-over", 0, 1, headers=["Connection: Upgrade", "Upgrade: websocket"])
+            self.check("/call", 5, times=5)
 
     def test_a_reader_that_calls_on_its_own_is_never_believed(self):
         with self.serving("reader", learned=False) as sidecar:
@@ -251,6 +258,40 @@ class Rules:
             self.calls_are("/accepts", 1, 1)
             self.check("/call", 0, 5, times=5)
 
+    def test_a_request_that_is_left_for_others_may_be_answered_and_not_called_for(self):
+        with self.serving():
+            self.ask("/waits")
+            self.check("/call", 2, times=2)
+            self.check("/defers", 0, 1)
+            self.check("/end", 0, 5, times=5)
+
+    def test_waiting_for_the_client_and_an_upstream_at_once_is_a_loops(self):
+        with self.serving():
+            self.check("/tunnels", 1)
+            self.calls_are("/tunnels-again", 0, 1)
+            self.check("/call", 0, 5, times=5)
+
+    def test_an_answer_that_another_thread_reads_ends_it_for_good(self):
+        with self.serving():
+            self.check("/other-reads", 1)
+            self.check("/call", 0, 5, times=5)
+
+    def test_reading_from_another_client_leaves_the_request(self):
+        with self.serving():
+            # It accepts before it has called.
+            self.ask("/stranger-opens")
+            self.check("/call", 1)
+            self.check("/stranger-reads", 0, 1)
+
+    def test_half_a_request_is_left_to_whoever_reads_the_rest(self):
+        with self.serving("halves") as sidecar:
+            for number in range(3):
+                is_left = (lambda number: lambda: sum(sidecar.calls("/background")) > number)(number)
+                self.ask("/half", pieces=[b"later"], pause=lambda: wait_until(is_left))
+            self.calls_are("/background", 0, 3)
+            self.calls_are("/half", 0, 3)
+            self.check("/call", 3, times=3)
+
     def test_tasks_that_another_thread_wakes_are_never_believed(self):
         for wide in [1, 8]:
             with self.subTest(wide=wide), self.serving("green", learned=False) as sidecar:
@@ -315,6 +356,12 @@ class Rules:
             self.assertEqual(sidecar.calls("/call"), (1, 0, 0))
             changed = {sidecar.slots.read(port) for port in range(1, SLOTS)} - {(1, 1)}
             self.assertEqual(changed, {(0, 0)})
+            for port in range(1, SLOTS):
+                sidecar.slots.write(port, 1, 1)
+            with sidecar.connect(self.port) as connection:
+                sidecar.request(connection, "/connects")
+            changed = {sidecar.slots.read(port) for port in range(1, SLOTS)} - {(1, 1)}
+            self.assertEqual(changed, {(0, 0)})
 
     def test_errno_and_results_are_libcs(self):
         with self.serving():
@@ -348,27 +395,51 @@ class Rules:
             self.check("/call", 0, LEARNING + 3, times=LEARNING + 3)
 
     def test_each_way_to_write_the_sidecars_address_is_known(self):
-        for address in ["localhost:{}", "LocalHost:{}", "[::1]:{}", " 127.0.0.1:{} ", "10.0.0.1:80,127.0.0.1:{}",
-                        "garbage,:,[::zz]:1,127.0.0.1:,127.0.0.1:{}", "[0:0::0:1]:{}", "[::ffff:7f00:1]:{}"]:
+        for address in [
+            "localhost:{}",
+            "LocalHost:{}",
+            "[::1]:{}",
+            " 127.0.0.1:{} ",
+            "10.0.0.1:80,127.0.0.1:{}",
+            "garbage,:,[::zz]:1,127.0.0.1:,127.0.0.1:{}",
+            "[0:0::0:1]:{}",
+            "[::ffff:7f00:1]:{}",
+        ]:
             via = (lambda text: lambda sidecar: text.format(sidecar.via))(address)
             with self.subTest(address), self.serving(THROUGHLINE_FORWARD_VIA=via):
                 self.check("/call", 1)
 
     def test_it_stands_aside_where_it_is_not_asked_for(self):
-        port = (lambda text: lambda sidecar: text.format(sidecar.via))
-        for changes in [{"THROUGHLINE_FORWARD": "off"}, {"THROUGHLINE_FORWARD_VIA": None},
-                        {"THROUGHLINE_SIGNAL": None}, {"THROUGHLINE_SIGNAL": ""}, {"THROUGHLINE_FORWARD_VIA": "*"},
-                        {"THROUGHLINE_FORWARD_VIA": "127.0.0.1:99999"},
-                        {"THROUGHLINE_FORWARD_VIA": "127.0.0.1"},
-                        {"THROUGHLINE_FORWARD_VIA": port("127.0.0.2:{}")},
-                        {"THROUGHLINE_FORWARD_VIA": port("localhostx:{}")},
-                        {"THROUGHLINE_FORWARD_VIA": port("1.127.0.0.1:{}")},
-                        {"THROUGHLINE_SIGNAL": "/nowhere/slots"}, {"THROUGHLINE_SIGNAL": "/tmp"},
-                        {"THROUGHLINE_SIGNAL": "/dev/null"}, {"THROUGHLINE_SIGNAL": "/dev/zero"},
-                        {"THROUGHLINE_SIGNAL": LIBRARY}, {"THROUGHLINE_SIGNAL": "x" * 5000}]:
+        port = lambda text: lambda sidecar: text.format(sidecar.via)
+        for changes in [
+            {"THROUGHLINE_FORWARD": "off"},
+            {"THROUGHLINE_FORWARD_VIA": None},
+            {"THROUGHLINE_SIGNAL": None},
+            {"THROUGHLINE_SIGNAL": ""},
+            {"THROUGHLINE_FORWARD_VIA": "*"},
+            {"THROUGHLINE_FORWARD_VIA": "127.0.0.1:99999"},
+            {"THROUGHLINE_FORWARD_VIA": "127.0.0.1"},
+            {"THROUGHLINE_FORWARD_VIA": port("127.0.0.2:{}")},
+            {"THROUGHLINE_FORWARD_VIA": port("localhostx:{}")},
+            {"THROUGHLINE_FORWARD_VIA": port("1.127.0.0.1:{}")},
+            {"THROUGHLINE_SIGNAL": "/nowhere/slots"},
+            {"THROUGHLINE_SIGNAL": "/tmp"},
+            {"THROUGHLINE_SIGNAL": "/dev/null"},
+            {"THROUGHLINE_SIGNAL": "/dev/zero"},
+            {"THROUGHLINE_SIGNAL": "x" * 5000},
+        ]:
             with self.subTest(changes), self.serving(**changes) as sidecar:
                 self.check("/call", 0, 3, times=3)
                 self.assertEqual({sidecar.slots.read(port) for port in range(SLOTS)}, {(0, 0)})
+
+    def test_a_file_that_is_too_small_is_left_alone(self):
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(b"x" * 1000)
+            file.flush()
+            with self.serving(THROUGHLINE_SIGNAL=file.name):
+                self.check("/call", 0, 3, times=3)
+            with open(file.name, "rb") as again:
+                self.assertEqual(again.read(), b"x" * 1000)
 
     def test_a_file_that_it_may_not_write_is_left_alone(self):
         if os.getuid() != 0:
@@ -395,8 +466,9 @@ class Rules:
 
     def test_a_file_system_without_room_does_not_kill_the_app(self):
         with tempfile.TemporaryDirectory() as directory:
-            mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", directory],
-                                     stderr=subprocess.DEVNULL)
+            mounted = subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "size=4k", "none", directory], stderr=subprocess.DEVNULL
+            )
             if mounted.returncode != 0:
                 self.skipTest("may not mount")
             try:
