@@ -102,6 +102,12 @@ class Servers(unittest.TestCase):
                     for index, more in enumerate(counts):
                         TOTAL[index] += more
                     self.assertEqual(counts, expected, app.log[-2000:])
+            way = "/async/by_sleep/1" if server == "fastapi" else "/%s/1" % ways_of(server)[0]
+            with self.subTest(server=server, way="a header that came twice"):
+                twice = [(rig.TRACE, rig.traceparent(1))] * 2
+                app.get(way, [*twice, ("B3", "own"), ("tracestate", "a=b")])
+                call, = upstream.take(1)
+                self.assertEqual((call.all(rig.TRACE), call.all("b3"), call.all("tracestate")), ([], ["own"], []))
             self.check_background(server, app, upstream)
             self.assertEqual(complaints(app), [])
 
