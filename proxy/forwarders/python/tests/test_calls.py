@@ -60,6 +60,7 @@ class Calls(unittest.TestCase):
                     self.assertEqual(elsewhere, [[]])
                     # Nothing is made up.
                     self.assertEqual(self.probe(app, by, self.url(), trace=[]), [[]])
+            self.assertNotIn("the call failed", app.log)
             self.assertEqual(self.probe(app, "by_kept", self.url(), count=2), [ALL, ALL])
             self.assertEqual(self.probe(app, "by_kept", self.url(self.other), count=2, came_to=self.other), [[], []])
 

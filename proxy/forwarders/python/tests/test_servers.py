@@ -1,5 +1,6 @@
 """Each server with each way of calling: 64 requests at once, of which 1 in 5 carries no context."""
 
+import contextlib
 import sys
 import unittest
 
@@ -117,9 +118,9 @@ class Servers(unittest.TestCase):
         asynchronous = prefix or server in ASYNC_SERVERS
         if asynchronous:
             ways = ["after_in_task", "after_by_call_later"]
-            for way in ["in_consumer"]:
-                with self.subTest(server=server, way=way):
-                    self.assertEqual(rig.hammer(app, upstream, prefix + way), (0, 102, 0, 26))
+            with self.subTest(server=server, way="in_consumer"), self.held(app, prefix):
+                counts = rig.hammer(app, upstream, prefix + "in_consumer")
+                self.assertEqual(counts, (0, 102, 0, 26))
             has_background = server not in ("django asgi",)
             if has_background:
                 with self.subTest(server=server, way="background"):
@@ -131,8 +132,11 @@ class Servers(unittest.TestCase):
                 with self.subTest(server=server, way=way):
                     counts = rig.hammer(app, upstream, way)
                     self.assertEqual(counts, (0, 102, 0, 26))
-        if server in ("gunicorn sync", "gunicorn gthread, loaded before the fork"):
-            return  # The worker that is told to go on may be another.
+            if server in ("gunicorn sync", "gunicorn gthread, loaded before the fork"):
+                return  # The worker that is told to go on may be another.
+            with self.subTest(server=server, way="by_held_pool"), self.held(app):
+                counts = rig.hammer(app, upstream, "by_held_pool")
+                self.assertEqual(counts, (102, 0, 0, 26))
         for number, way in enumerate(ways, 1):
             app.get("/%s%s/%d" % (prefix, way, number), [(rig.TRACE, rig.traceparent(number))])
         # A release is a request with a context too. The jobs must not take to it.
@@ -140,6 +144,19 @@ class Servers(unittest.TestCase):
         with self.subTest(server=server, way="after"):
             calls = upstream.take(len(ways))
             self.assertEqual([call.source for call in calls], [None] * len(ways))
+
+
+    @contextlib.contextmanager
+    def held(self, app, prefix=""):
+        """While a request with a context is open, and has started what the others use."""
+        holder = app.connect()
+        holder.send("/%shold/1" % prefix, [(rig.TRACE, rig.traceparent(1))])
+        try:
+            yield
+        finally:
+            app.get("/let_go/0")
+            self.assertIn(" 200 ", holder.answer().line)
+            holder.close()
 
 
 for _name in SERVERS:

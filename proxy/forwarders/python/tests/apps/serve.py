@@ -73,6 +73,10 @@ def plain():
             way, number = self.path.strip("/").split("/")
             if way == "release":
                 calls.released.set()
+            elif way == "let_go":
+                calls.let_go.set()
+            elif way == "hold":
+                calls.hold()
             elif way != "nothing":
                 calls.SYNC[way]("/%s" % number)
             self.send_response(200)
@@ -98,6 +102,10 @@ def aiohttp():
         way, path = request.match_info["way"], "/" + request.match_info["number"]
         if way == "release":
             calls.released.set()
+        elif way == "let_go":
+            calls.let_go.set()
+        elif way == "hold":
+            await calls.async_hold()
         elif way == "stream":
             answer = web.StreamResponse()
             await answer.prepare(request)
@@ -135,6 +143,10 @@ def tornado():
             path = "/" + number
             if way == "release":
                 calls.released.set()
+            elif way == "let_go":
+                calls.let_go.set()
+            elif way == "hold":
+                await calls.async_hold()
             elif way == "stream":
                 self.write("first")
                 await self.flush()
