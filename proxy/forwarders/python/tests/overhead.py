@@ -16,7 +16,14 @@ import time
 import rig
 
 APP = [
-    "-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--log-level", "warning", "--threads", "2",
+    "-m",
+    "gunicorn",
+    "--bind",
+    "127.0.0.1:{port}",
+    "--log-level",
+    "warning",
+    "--threads",
+    "2",
     "frameworks:flask()",
 ]
 RUN = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
@@ -81,7 +88,13 @@ def bare_start(**variables):
 
 
 def main(rounds=3, requests=4000):
-    rig.needs("flask", "requests", "gunicorn", "opentelemetry.sdk", "opentelemetry.instrumentation.requests")
+    rig.needs(
+        "flask",
+        "requests",
+        "gunicorn",
+        "opentelemetry.sdk",
+        "opentelemetry.instrumentation.requests",
+    )
     upstream = rig.Upstream()
     all_figures = {kind: [] for kind in KINDS}
     print("%-14s %12s %12s %10s %8s" % ("", "CPU us/req", "time us/req", "start ms", "RSS MB"))
@@ -90,14 +103,21 @@ def main(rounds=3, requests=4000):
             figures = measure(kind, upstream, requests)
             all_figures[kind].append(figures)
             print("%-14s %12.0f %12.0f %10.0f %8.1f" % (kind, *figures), flush=True)
-    medians = {kind: [statistics.median(column) for column in zip(*rows)] for kind, rows in all_figures.items()}
+    medians = {
+        kind: [statistics.median(column) for column in zip(*rows)]
+        for kind, rows in all_figures.items()
+    }
     ours, theirs = (
-        [a - b for a, b in zip(medians[kind], medians["nothing"])] for kind in ("forwarder", "opentelemetry")
+        [a - b for a, b in zip(medians[kind], medians["nothing"])]
+        for kind in ("forwarder", "opentelemetry")
     )
     print("%-14s %12.0f %12.0f %10.0f %8.1f" % ("ours adds", *ours))
     print("%-14s %12.0f %12.0f %10.0f %8.1f" % ("theirs adds", *theirs))
     forwarder = {"PYTHONPATH": str(rig.FORWARDER), "THROUGHLINE_FORWARD_VIA": upstream.place}
-    print("python -c 0, CPU ms: %.1f, with the forwarder %.1f" % (bare_start(), bare_start(**forwarder)))
+    print(
+        "python -c 0, CPU ms: %.1f, with the forwarder %.1f"
+        % (bare_start(), bare_start(**forwarder))
+    )
 
 
 if __name__ == "__main__":

@@ -10,11 +10,20 @@ import unittest
 import rig
 from test_calls import ALL, TRACE, copied
 from test_servers import GUNICORN, SERVERS
+
 from throughline_forward import hooks
 
-OTEL = ["opentelemetry.sdk", "opentelemetry.instrumentation.flask", "opentelemetry.instrumentation.requests"]
+OTEL = [
+    "opentelemetry.sdk",
+    "opentelemetry.instrumentation.flask",
+    "opentelemetry.instrumentation.requests",
+]
 RUN = "from opentelemetry.instrumentation.auto_instrumentation import run; run()"
-QUIET = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+QUIET = {
+    "OTEL_TRACES_EXPORTER": "none",
+    "OTEL_METRICS_EXPORTER": "none",
+    "OTEL_LOGS_EXPORTER": "none",
+}
 
 
 class Agents(unittest.TestCase):
@@ -30,7 +39,9 @@ class Agents(unittest.TestCase):
     def test_it_stands_aside_for_agents(self):
         rig.needs("opentelemetry.sdk", "aws_xray_sdk", "requests")
         for agent in ("ddtrace", "newrelic", "elasticapm", "opentelemetry"):
-            with self.subTest(agent=agent), rig.App(["with_agent.py"], self.upstream, AGENT=agent) as app:
+            with self.subTest(agent=agent), rig.App(
+                ["with_agent.py"], self.upstream, AGENT=agent
+            ) as app:
                 self.assertEqual(self.call(app), [[], []])
         with rig.App(["with_agent.py"], self.upstream, AGENT="xray") as app:
             for call in self.call(app):
@@ -40,7 +51,9 @@ class Agents(unittest.TestCase):
     def test_libraries_of_agents_that_do_nothing_are_no_agents(self):
         rig.needs("opentelemetry.sdk", "aws_xray_sdk", "requests")
         for agent in ("xray, not patched", "opentelemetry, no provider"):
-            with self.subTest(agent=agent), rig.App(["with_agent.py"], self.upstream, AGENT=agent) as app:
+            with self.subTest(agent=agent), rig.App(
+                ["with_agent.py"], self.upstream, AGENT=agent
+            ) as app:
                 self.assertEqual(self.call(app), [ALL, ALL])
 
     def test_opentelemetry_instruments_the_app_in_every_order(self):
@@ -57,8 +70,8 @@ class Agents(unittest.TestCase):
             with self.subTest(command=command[0], path=path):
                 with rig.App(command, self.upstream, PYTHONPATH=path, **QUIET) as app:
                     self.assertIn(" 200 ", app.get("/by_session/7", TRACE).line)
-                    message, = self.upstream.take(1)
-                    value, = message.all("traceparent")
+                    (message,) = self.upstream.take(1)
+                    (value,) = message.all("traceparent")
                     own = dict(TRACE)["traceparent"]
                     self.assertEqual(value.split("-")[1], own.split("-")[1])
                     self.assertNotEqual(value, own)
@@ -83,18 +96,37 @@ class Errors(unittest.TestCase):
         upstream = rig.Upstream()
         self.addCleanup(upstream.close)
         for file, code in self.BROKEN.items():
-            for server in ("gunicorn gthread", "http.server", "waitress", "cheroot", "uvicorn h11", "hypercorn", "aiohttp", "tornado"):
+            for server in (
+                "gunicorn gthread",
+                "http.server",
+                "waitress",
+                "cheroot",
+                "uvicorn h11",
+                "hypercorn",
+                "aiohttp",
+                "tornado",
+            ):
                 if file == "servers.py" and server != "tornado":
                     continue
-                ways = ["by_async_httpx", "by_aiohttp"] if server in ("uvicorn h11", "hypercorn", "aiohttp", "tornado") else ["by_session", "by_executor", "by_httpx"]
+                ways = (
+                    ["by_async_httpx", "by_aiohttp"]
+                    if server in ("uvicorn h11", "hypercorn", "aiohttp", "tornado")
+                    else ["by_session", "by_executor", "by_httpx"]
+                )
                 with tempfile.TemporaryDirectory() as place:
                     copy = os.path.join(place, "copy")
-                    shutil.copytree(str(rig.FORWARDER), copy, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+                    shutil.copytree(
+                        str(rig.FORWARDER),
+                        copy,
+                        ignore=shutil.ignore_patterns("tests", "__pycache__"),
+                    )
                     with (pathlib.Path(copy) / "throughline_forward" / file).open("a") as broken:
                         broken.write("\n\n" + code)
                     for debug in ("1", "0"):
                         variables = {"PYTHONPATH": copy, "THROUGHLINE_FORWARD_DEBUG": debug}
-                        with self.subTest(server=server, file=file), rig.App(SERVERS[server], upstream, **variables) as app:
+                        with self.subTest(server=server, file=file), rig.App(
+                            SERVERS[server], upstream, **variables
+                        ) as app:
                             for way in ways:
                                 self.assertEqual(rig.hammer(app, upstream, way), (0, 102, 0, 26))
                             said = app.log.count("throughline-forwarder")
@@ -106,7 +138,9 @@ class Versions(unittest.TestCase):
     """A function is known by its arguments. Another is left as it is."""
 
     def replace(self, owner, name="send"):
-        return hooks.replace(owner, name, ("self message",), lambda original, hook: lambda *_: 1 / 0)
+        return hooks.replace(
+            owner, name, ("self message",), lambda original, hook: lambda *_: 1 / 0
+        )
 
     def test_other_arguments(self):
         class Other:
@@ -132,7 +166,8 @@ class Versions(unittest.TestCase):
     def test_a_module_without_what_is_hooked(self):
         import types
 
-        from throughline_forward import SERVERS as names, Watch
+        from throughline_forward import SERVERS as names
+        from throughline_forward import Watch
 
         for name in sorted(names):
             module = types.ModuleType(name)

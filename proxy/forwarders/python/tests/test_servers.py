@@ -11,7 +11,15 @@ UVICORN = ["-m", "uvicorn", "--port", "{port}", "--log-level", "warning", "--htt
 SERVERS = {
     "gunicorn sync": [*GUNICORN, "--workers", "4", "wsgi:application"],
     "gunicorn gthread": [*GUNICORN, "--threads", "16", "wsgi:application"],
-    "gunicorn gthread, loaded before the fork": [*GUNICORN, "--preload", "--workers", "2", "--threads", "8", "wsgi:application"],
+    "gunicorn gthread, loaded before the fork": [
+        *GUNICORN,
+        "--preload",
+        "--workers",
+        "2",
+        "--threads",
+        "8",
+        "wsgi:application",
+    ],
     "gunicorn gevent": [*GUNICORN, "--worker-class", "gevent", "wsgi:application"],
     "wsgiref": ["serve.py", "wsgiref"],
     "werkzeug": ["serve.py", "werkzeug"],
@@ -21,9 +29,30 @@ SERVERS = {
     "http.server": ["serve.py", "plain"],
     "uvicorn h11": [*UVICORN, "h11", "asgi:application"],
     "uvicorn httptools": [*UVICORN, "httptools", "asgi:application"],
-    "gunicorn UvicornWorker": [*GUNICORN, "--worker-class", "uvicorn.workers.UvicornWorker", "asgi:application"],
-    "hypercorn": ["-m", "hypercorn", "--bind", "127.0.0.1:{port}", "--log-level", "warning", "asgi:application"],
-    "hypercorn wsgi": ["-m", "hypercorn", "--bind", "127.0.0.1:{port}", "--log-level", "warning", "wsgi:wsgi:application"],
+    "gunicorn UvicornWorker": [
+        *GUNICORN,
+        "--worker-class",
+        "uvicorn.workers.UvicornWorker",
+        "asgi:application",
+    ],
+    "hypercorn": [
+        "-m",
+        "hypercorn",
+        "--bind",
+        "127.0.0.1:{port}",
+        "--log-level",
+        "warning",
+        "asgi:application",
+    ],
+    "hypercorn wsgi": [
+        "-m",
+        "hypercorn",
+        "--bind",
+        "127.0.0.1:{port}",
+        "--log-level",
+        "warning",
+        "wsgi:wsgi:application",
+    ],
     "aiohttp": ["serve.py", "aiohttp"],
     "tornado": ["serve.py", "tornado"],
     "flask": [*GUNICORN, "--threads", "16", "frameworks:flask()"],
@@ -33,17 +62,44 @@ SERVERS = {
 }
 # What their processes need beside the clients.
 PACKAGES = {
-    "gunicorn": ["gunicorn"], "gevent": ["gevent"], "uvicorn": ["uvicorn", "httptools"],
-    "hypercorn": ["hypercorn"], "waitress": ["waitress"], "werkzeug": ["werkzeug"],
-    "cheroot": ["cheroot"], "tornado": ["tornado"], "UvicornWorker": ["uvicorn"],
-    "flask": ["flask", "gunicorn"], "django": ["django", "gunicorn", "uvicorn"],
+    "gunicorn": ["gunicorn"],
+    "gevent": ["gevent"],
+    "uvicorn": ["uvicorn", "httptools"],
+    "hypercorn": ["hypercorn"],
+    "waitress": ["waitress"],
+    "werkzeug": ["werkzeug"],
+    "cheroot": ["cheroot"],
+    "tornado": ["tornado"],
+    "UvicornWorker": ["uvicorn"],
+    "flask": ["flask", "gunicorn"],
+    "django": ["django", "gunicorn", "uvicorn"],
     "fastapi": ["fastapi", "uvicorn"],
 }
 CLIENTS = ["requests", "urllib3", "httpx", "aiohttp", "boto3"]
 
-BY_CALL = ["by_http_client", "by_chunks", "by_urllib", "by_urllib3", "by_requests", "by_session", "by_httpx", "by_boto3"]
+BY_CALL = [
+    "by_http_client",
+    "by_chunks",
+    "by_urllib",
+    "by_urllib3",
+    "by_requests",
+    "by_session",
+    "by_httpx",
+    "by_boto3",
+]
 SYNC = [*BY_CALL, "by_executor", "by_map", "by_thread", "by_loop", "stream"]
-ASYNC = ["by_async_httpx", "by_aiohttp", "by_gather", "by_task", "by_wait_for", "by_sleep", "by_default_executor", "by_to_thread", "by_blocking", "stream"]
+ASYNC = [
+    "by_async_httpx",
+    "by_aiohttp",
+    "by_gather",
+    "by_task",
+    "by_wait_for",
+    "by_sleep",
+    "by_default_executor",
+    "by_to_thread",
+    "by_blocking",
+    "stream",
+]
 NO_STREAM = SYNC[:-1]
 FRAMEWORK = NO_STREAM + ["async/" + way for way in ASYNC[:-1]]
 
@@ -65,7 +121,14 @@ WAYS = {
     "gunicorn gevent": without(SYNC, "by_thread", "by_loop"),
     "gevent.pywsgi": without(SYNC, "by_thread", "by_loop"),
 }
-ASYNC_SERVERS = ("uvicorn h11", "uvicorn httptools", "gunicorn UvicornWorker", "hypercorn", "aiohttp", "tornado")
+ASYNC_SERVERS = (
+    "uvicorn h11",
+    "uvicorn httptools",
+    "gunicorn UvicornWorker",
+    "hypercorn",
+    "aiohttp",
+    "tornado",
+)
 TOTAL = [0, 0, 0, 0]
 
 
@@ -107,8 +170,10 @@ class Servers(unittest.TestCase):
             with self.subTest(server=server, way="a header that came twice"):
                 twice = [(rig.TRACE, rig.traceparent(1))] * 2
                 app.get(way, [*twice, ("B3", "own"), ("tracestate", "a=b")])
-                call, = upstream.take(1)
-                self.assertEqual((call.all(rig.TRACE), call.all("b3"), call.all("tracestate")), ([], ["own"], []))
+                (call,) = upstream.take(1)
+                self.assertEqual(
+                    (call.all(rig.TRACE), call.all("b3"), call.all("tracestate")), ([], ["own"], [])
+                )
             self.check_background(server, app, upstream)
             self.assertEqual(complaints(app), [])
 
@@ -145,7 +210,6 @@ class Servers(unittest.TestCase):
             calls = upstream.take(len(ways))
             self.assertEqual([call.source for call in calls], [None] * len(ways))
 
-
     @contextlib.contextmanager
     def held(self, app, prefix=""):
         """While a request with a context is open, and has started what the others use."""
@@ -160,6 +224,7 @@ class Servers(unittest.TestCase):
 
 
 for _name in SERVERS:
+
     def _test(self, name=_name):
         self.check(name)
 
@@ -167,7 +232,9 @@ for _name in SERVERS:
 
 
 def tearDownModule():
-    sys.stderr.write("\nhops: %d right, %d abstained, %d wrong, %d rightly without\n" % tuple(TOTAL))
+    sys.stderr.write(
+        "\nhops: %d right, %d abstained, %d wrong, %d rightly without\n" % tuple(TOTAL)
+    )
 
 
 if __name__ == "__main__":

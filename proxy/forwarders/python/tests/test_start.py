@@ -23,9 +23,14 @@ class Start(unittest.TestCase):
 
     def python(self, code, *paths, python=sys.executable, options=(), **variables):
         """What a Python with these on its path prints; it must not print errors."""
-        environ = rig.environment(PYTHONPATH=os.pathsep.join(paths), **dict(VIA, **variables))
+        own = dict(VIA, PYTHONDONTWRITEBYTECODE="1", **variables)
+        environ = rig.environment(PYTHONPATH=os.pathsep.join(paths), **own)
         done = subprocess.run(
-            [python, *options, "-c", "import sys; " + code], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=str(self.place)
+            [python, *options, "-c", "import sys; " + code],
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=str(self.place),
         )
         self.assertEqual((done.returncode, done.stderr.decode()), (0, ""))
         return done.stdout.decode().strip()
@@ -52,8 +57,13 @@ class Start(unittest.TestCase):
 
     def test_the_path_is_as_it_was_without(self):
         other = self.hidden("other", "")
-        self.assertEqual(self.python("print(sys.path)", other), self.python("print(sys.path)", OURS, other))
-        self.assertEqual(self.python("print(sys.path)", other), self.python("print(sys.path)", other, OURS).replace(repr(OURS) + ", ", ""))
+        self.assertEqual(
+            self.python("print(sys.path)", other), self.python("print(sys.path)", OURS, other)
+        )
+        self.assertEqual(
+            self.python("print(sys.path)", other),
+            self.python("print(sys.path)", other, OURS).replace(repr(OURS) + ", ", ""),
+        )
 
     def test_the_hidden_sitecustomize_runs(self):
         other = self.hidden("other", "import sys; sys.came = __file__")
@@ -96,13 +106,25 @@ class Start(unittest.TestCase):
         found = []
         for version in ("2.7", "3.6", "3.14"):
             name = shutil.which("python" + version)
-            works = name and not subprocess.call([name, "-c", ""], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            works = name and not subprocess.call(
+                [name, "-c", ""], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             if not works:
-                name = next((str(p) for p in pathlib.Path(os.path.expanduser("~/.pyenv/versions")).glob(version + ".*/bin/python")), None)
+                name = next(
+                    (
+                        str(p)
+                        for p in pathlib.Path(os.path.expanduser("~/.pyenv/versions")).glob(
+                            version + ".*/bin/python"
+                        )
+                    ),
+                    None,
+                )
             if name:
                 found.append(version)
                 other = self.hidden("other" + version, "import sys; sys.came = 1")
-                code = "print('%d %d %d' % (sys.came, {} in sys.path, 'throughline_forward' in sys.modules))".replace("{}", repr(OURS))
+                code = "print('%d %d %d' % (sys.came, {} in sys.path, 'throughline_forward' in sys.modules))".replace(
+                    "{}", repr(OURS)
+                )
                 self.assertEqual(self.python(code, OURS, other, python=name), "1 0 0")
                 self.assertEqual(self.python("print(1)", OURS, python=name), "1")
         sys.stderr.write("(ran on %s) " % ", ".join(found or ["none"]))
@@ -128,7 +150,7 @@ class Start(unittest.TestCase):
         within = set(self.python(code, OURS).split())
         ours = {name for name in within if name.startswith("throughline_forward")}
         self.assertLessEqual(within - without - ours, {"contextvars", "_contextvars"})
-        self.assertEqual(len(ours), 7)
+        self.assertEqual(len(ours), 7, ours)
 
     def test_what_the_app_can_look_at_is_as_it_was(self):
         code = (
@@ -142,7 +164,13 @@ class Start(unittest.TestCase):
 
         both = [re.sub("0x[0-9a-f]+", "", self.python(code, *paths)) for paths in ([], [OURS])]
         self.assertEqual(*both)
-        self.assertEqual(self.python("import http.client as c, http.server; print(hasattr(c.HTTPConnection.endheaders, '__wrapped__'))", OURS), "True")
+        self.assertEqual(
+            self.python(
+                "import http.client as c, http.server; print(hasattr(c.HTTPConnection.endheaders, '__wrapped__'))",
+                OURS,
+            ),
+            "True",
+        )
 
     def test_files_that_are_gone_or_broken_do_no_harm(self):
         code = "import wsgiref.simple_server; print(1)"

@@ -20,7 +20,13 @@ async def application(scope, receive, send):
         calls.let_go.set()
     elif way == "hold":
         await calls.async_hold()
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-type", b"text/plain")],
+        }
+    )
     if way == "stream":
         await send({"type": "http.response.body", "body": b"first", "more_body": True})
         await calls.by_aiohttp(path)

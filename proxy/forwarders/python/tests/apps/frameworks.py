@@ -45,7 +45,9 @@ def django():
 
     async def handle_async(request, way, number):
         if way in calls.SYNC:
-            return await asyncio.get_running_loop().run_in_executor(None, handle, request, way, number)
+            return await asyncio.get_running_loop().run_in_executor(
+                None, handle, request, way, number
+            )
         if way == "hold":
             await calls.async_hold()
             return HttpResponse("done")
@@ -58,9 +60,14 @@ def django():
             path("<way>/<number>", handle),
         ]
 
-    settings.configure(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["*"], SECRET_KEY="tests", MIDDLEWARE=[
-        "django.middleware.common.CommonMiddleware",
-    ])
+    settings.configure(
+        ROOT_URLCONF=Urls,
+        ALLOWED_HOSTS=["*"],
+        SECRET_KEY="tests",
+        MIDDLEWARE=[
+            "django.middleware.common.CommonMiddleware",
+        ],
+    )
     return get_wsgi_application, get_asgi_application
 
 

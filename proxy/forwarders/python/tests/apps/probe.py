@@ -113,7 +113,9 @@ def in_new_python(url, headers, proxy):
     import subprocess
     import sys
 
-    subprocess.run([sys.executable, "-c", "import urllib.request as r; r.urlopen(%r).read()" % url], check=True)
+    subprocess.run(
+        [sys.executable, "-c", "import urllib.request as r; r.urlopen(%r).read()" % url], check=True
+    )
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -94,9 +94,8 @@ def plain():
 
 
 def aiohttp():
-    from aiohttp import web
-
     import calls
+    from aiohttp import web
 
     async def handle(request):
         way, path = request.match_info["way"], "/" + request.match_info["number"]
@@ -132,9 +131,8 @@ def tornado():
     import asyncio
     import logging
 
-    import tornado.web
-
     import calls
+    import tornado.web
 
     logging.getLogger("tornado.access").setLevel(logging.ERROR)
 
