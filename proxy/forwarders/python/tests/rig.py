@@ -154,7 +154,10 @@ class Upstream:
     def take(self, count):
         """The requests that came since the last time, as soon as there are so many."""
         with self._came:
-            assert self._came.wait_for(lambda: len(self.got) >= count, PATIENCE), (count, len(self.got))
+            assert self._came.wait_for(lambda: len(self.got) >= count, PATIENCE), (
+                count,
+                len(self.got),
+            )
             taken, self.got = self.got, []
             return taken
 
@@ -267,7 +270,9 @@ class Connection:
             self._socket = None
 
 
-APPS_LOG = pathlib.Path(os.environ.get("THROUGHLINE_TEST_LOG", "/tmp/throughline-forwarder-tests.log"))
+APPS_LOG = pathlib.Path(
+    os.environ.get("THROUGHLINE_TEST_LOG", "/tmp/throughline-forwarder-tests.log")
+)
 
 
 def environment(**variables):

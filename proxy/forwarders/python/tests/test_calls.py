@@ -11,11 +11,16 @@ import unittest
 import urllib.parse
 
 import rig
+
 from throughline_forward import rules
 
 PROBE = ["probe.py"]
 CLIENTS = ["by_requests", "by_urllib", "by_httpx", "by_async_httpx", "by_aiohttp"]
-TRACE = [("traceparent", rig.traceparent(7)), ("tracestate", "a=b"), ("x-amzn-trace-id", "Root=1-5-6;Sampled=1")]
+TRACE = [
+    ("traceparent", rig.traceparent(7)),
+    ("tracestate", "a=b"),
+    ("x-amzn-trace-id", "Root=1-5-6;Sampled=1"),
+]
 
 
 def copied(message):
@@ -60,8 +65,12 @@ class Calls(unittest.TestCase):
                     self.assertEqual(elsewhere, [[]])
                     # Nothing is made up.
                     self.assertEqual(self.probe(app, by, self.url(), trace=[]), [[]])
+            self.assertNotIn("the call failed", app.log)
             self.assertEqual(self.probe(app, "by_kept", self.url(), count=2), [ALL, ALL])
-            self.assertEqual(self.probe(app, "by_kept", self.url(self.other), count=2, came_to=self.other), [[], []])
+            self.assertEqual(
+                self.probe(app, "by_kept", self.url(self.other), count=2, came_to=self.other),
+                [[], []],
+            )
 
     def test_a_call_with_a_trace_header_is_left_alone(self):
         with rig.App(PROBE, self.upstream) as app:
@@ -72,13 +81,17 @@ class Calls(unittest.TestCase):
                         self.assertEqual(self.probe(app, by, self.url(), header), [[(name, "own")]])
 
     def test_hosts_are_left_out_by_what_the_call_names(self):
-        with rig.App(PROBE, self.upstream, THROUGHLINE_FORWARD_EXCLUDE=".internal,127.0.0.1") as app:
+        with rig.App(
+            PROBE, self.upstream, THROUGHLINE_FORWARD_EXCLUDE=".internal,127.0.0.1"
+        ) as app:
             proxy = self.url()[:-2]
             for by in CLIENTS:
                 with self.subTest(by=by):
                     self.assertEqual(self.probe(app, by, self.url()), [[]])
                     self.assertEqual(self.probe(app, by, self.url(), {"Host": "payments"}), [ALL])
-                    self.assertEqual(self.probe(app, by, self.url(), {"Host": "a.internal:80"}), [[]])
+                    self.assertEqual(
+                        self.probe(app, by, self.url(), {"Host": "a.internal:80"}), [[]]
+                    )
                     self.assertEqual(self.probe(app, by, "http://payments/1", proxy=proxy), [ALL])
                     self.assertEqual(self.probe(app, by, "http://a.internal/1", proxy=proxy), [[]])
 
@@ -104,7 +117,9 @@ class Calls(unittest.TestCase):
             subprocess.run(words, cwd=place, check=True, stderr=subprocess.DEVNULL)
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(os.path.join(place, "cert"), os.path.join(place, "key"))
-        upstream = rig.Upstream(wrap=lambda connection: context.wrap_socket(connection, server_side=True))
+        upstream = rig.Upstream(
+            wrap=lambda connection: context.wrap_socket(connection, server_side=True)
+        )
         self.addCleanup(upstream.close)
         for via in (upstream.place, "*"):
             with rig.App(PROBE, upstream, THROUGHLINE_FORWARD_VIA=via) as app:
@@ -118,12 +133,18 @@ class Calls(unittest.TestCase):
             file = os.path.join(place, "socket")
             in_file = rig.Upstream(socket.AF_UNIX, file)
             self.addCleanup(in_file.close)
-            with rig.App(PROBE, self.upstream, THROUGHLINE_FORWARD_VIA="*", SOCKET_FILE=file) as app:
+            with rig.App(
+                PROBE, self.upstream, THROUGHLINE_FORWARD_VIA="*", SOCKET_FILE=file
+            ) as app:
                 for by in CLIENTS:
                     with self.subTest(by=by):
                         self.assertEqual(self.probe(app, by, self.url()), [ALL])
-                        self.assertEqual(self.probe(app, by, self.url(self.other), came_to=self.other), [ALL])
-                self.assertEqual(self.probe(app, "by_file", self.url(), count=2, came_to=in_file), [[], []])
+                        self.assertEqual(
+                            self.probe(app, by, self.url(self.other), came_to=self.other), [ALL]
+                        )
+                self.assertEqual(
+                    self.probe(app, "by_file", self.url(), count=2, came_to=in_file), [[], []]
+                )
 
     def test_a_socket_in_a_file_is_not_the_host_that_it_is_called(self):
         with tempfile.TemporaryDirectory() as place:
@@ -131,7 +152,9 @@ class Calls(unittest.TestCase):
             in_file = rig.Upstream(socket.AF_UNIX, file)
             self.addCleanup(in_file.close)
             with rig.App(PROBE, self.upstream, SOCKET_FILE=file) as app:
-                self.assertEqual(self.probe(app, "by_file", self.url(), count=2, came_to=in_file), [[], []])
+                self.assertEqual(
+                    self.probe(app, "by_file", self.url(), count=2, came_to=in_file), [[], []]
+                )
 
     def test_a_forked_child_gets_nothing(self):
         with rig.App(PROBE, self.upstream) as app:
@@ -145,9 +168,15 @@ class Calls(unittest.TestCase):
             {"THROUGHLINE_FORWARD_VIA": ""},
             {"THROUGHLINE_FORWARD_VIA": "nonsense"},
         ):
-            with self.subTest(variables=variables), rig.App(PROBE, self.upstream, **variables) as app:
+            with self.subTest(variables=variables), rig.App(
+                PROBE, self.upstream, **variables
+            ) as app:
                 self.assertEqual(self.probe(app, "by_requests", self.url()), [[]])
-        garbage = {"THROUGHLINE_FORWARD": "on", "THROUGHLINE_FORWARD_GRACE_MS": "?", "THROUGHLINE_FORWARD_EXCLUDE": ",,"}
+        garbage = {
+            "THROUGHLINE_FORWARD": "on",
+            "THROUGHLINE_FORWARD_GRACE_MS": "?",
+            "THROUGHLINE_FORWARD_EXCLUDE": ",,",
+        }
         with rig.App(PROBE, self.upstream, **garbage) as app:
             self.assertEqual(self.probe(app, "by_requests", self.url()), [ALL])
 
@@ -158,7 +187,7 @@ class Calls(unittest.TestCase):
 
         with rig.App(["serve.py", "wsgiref"], self.upstream) as app:
             app.get("/by_boto3/7", TRACE)
-        message, = self.upstream.take(1)
+        (message,) = self.upstream.take(1)
         self.assertEqual(copied(message), ALL)
         headers = {name.lower(): value for name, value in message.headers}
         signed = headers["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
@@ -182,7 +211,9 @@ class Grace(unittest.TestCase):
         for grace, source in (("60000", 1), ("0", None)):
             upstream = rig.Upstream()
             self.addCleanup(upstream.close)
-            with rig.App(["serve.py", "wsgiref"], upstream, THROUGHLINE_FORWARD_GRACE_MS=grace) as app:
+            with rig.App(
+                ["serve.py", "wsgiref"], upstream, THROUGHLINE_FORWARD_GRACE_MS=grace
+            ) as app:
                 app.get("/after_in_executor/1", [(rig.TRACE, rig.traceparent(1))])
                 app.get("/release/2")
                 self.assertEqual(upstream.take(1)[0].source, source)

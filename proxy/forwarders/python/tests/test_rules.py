@@ -3,6 +3,7 @@
 import unittest
 
 import rig  # noqa: F401, it finds the forwarder
+
 from throughline_forward import rules
 
 MARKER = ("throughline-forwarder", "python/0.1.0")
@@ -18,16 +19,27 @@ class What(unittest.TestCase):
         self.assertEqual(len(headers), 15)
 
     def test_names_are_found_in_any_case_and_as_bytes(self):
-        self.check([("TraceParent", "a"), (b"X-B3-TraceId", b"b")], ("traceparent", "a"), ("x-b3-traceid", "b"))
+        self.check(
+            [("TraceParent", "a"), (b"X-B3-TraceId", b"b")],
+            ("traceparent", "a"),
+            ("x-b3-traceid", "b"),
+        )
 
     def test_tracestate_goes_only_with_traceparent(self):
         self.check([("tracestate", "a=b")])
         self.check([("tracestate", "a=b"), ("b3", "0")], ("b3", "0"))
-        self.check([("tracestate", "a=b"), ("traceparent", "c")], ("tracestate", "a=b"), ("traceparent", "c"))
+        self.check(
+            [("tracestate", "a=b"), ("traceparent", "c")],
+            ("tracestate", "a=b"),
+            ("traceparent", "c"),
+        )
 
     def test_a_header_that_came_twice_is_left_out(self):
         self.check([("b3", "a"), ("b3", "a")])
-        self.check([("traceparent", "a"), ("b3", "0"), ("traceparent", "a"), ("traceparent", "a")], ("b3", "0"))
+        self.check(
+            [("traceparent", "a"), ("b3", "0"), ("traceparent", "a"), ("traceparent", "a")],
+            ("b3", "0"),
+        )
         self.check([("traceparent", "a"), ("Traceparent", "b"), ("tracestate", "c=d")])
 
     def test_a_value_has_to_be_visible_and_short(self):
@@ -39,7 +51,9 @@ class What(unittest.TestCase):
         self.check([("b3", "a b")], ("b3", "a b"))
 
     def test_nothing_else_is_copied(self):
-        self.check([("baggage", "user=7"), ("authorization", "b"), ("throughline-forwarder", "node/0.1.0")])
+        self.check(
+            [("baggage", "user=7"), ("authorization", "b"), ("throughline-forwarder", "node/0.1.0")]
+        )
 
     def test_a_websocket_has_no_context(self):
         self.check([("traceparent", "a"), ("Upgrade", "WebSocket")])
@@ -48,7 +62,9 @@ class What(unittest.TestCase):
 
 class Where(unittest.TestCase):
     def settings(self, **variables):
-        return rules.Settings({"THROUGHLINE_FORWARD_" + name: value for name, value in variables.items()})
+        return rules.Settings(
+            {"THROUGHLINE_FORWARD_" + name: value for name, value in variables.items()}
+        )
 
     def test_via_names_hosts_with_ports(self):
         settings = self.settings(VIA=" 127.0.0.1:15001 , Sidecar:80,[::1]:99")
@@ -60,7 +76,18 @@ class Where(unittest.TestCase):
         self.assertFalse(settings.takes("10.0.0.1", 15001))
 
     def test_what_makes_no_sense_takes_nothing(self):
-        for via in ("", ",", "127.0.0.1", ":80", "localhost:", "localhost:x", "localhost:0", "localhost:70000", "http://localhost:80/", "a:²"):
+        for via in (
+            "",
+            ",",
+            "127.0.0.1",
+            ":80",
+            "localhost:",
+            "localhost:x",
+            "localhost:0",
+            "localhost:70000",
+            "http://localhost:80/",
+            "a:²",
+        ):
             settings = self.settings(VIA=via)
             self.assertFalse(settings.takes("localhost", 80), via)
             self.assertFalse(settings.everywhere)
@@ -77,7 +104,15 @@ class Where(unittest.TestCase):
             self.assertFalse(settings.leaves_out(host), host)
 
     def test_grace(self):
-        for text, seconds in (("250", 0.25), ("0", 0), ("", 0), ("-1", 0), ("1e3", 0), ("soon", 0), ("²", 0)):
+        for text, seconds in (
+            ("250", 0.25),
+            ("0", 0),
+            ("", 0),
+            ("-1", 0),
+            ("1e3", 0),
+            ("soon", 0),
+            ("²", 0),
+        ):
             self.assertEqual(self.settings(GRACE_MS=text).grace, seconds, text)
 
     def test_authorities(self):

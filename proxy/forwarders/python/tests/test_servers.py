@@ -1,5 +1,6 @@
 """Each server with each way of calling: 64 requests at once, of which 1 in 5 carries no context."""
 
+import contextlib
 import sys
 import unittest
 
@@ -10,7 +11,15 @@ UVICORN = ["-m", "uvicorn", "--port", "{port}", "--log-level", "warning", "--htt
 SERVERS = {
     "gunicorn sync": [*GUNICORN, "--workers", "4", "wsgi:application"],
     "gunicorn gthread": [*GUNICORN, "--threads", "16", "wsgi:application"],
-    "gunicorn gthread, loaded before the fork": [*GUNICORN, "--preload", "--workers", "2", "--threads", "8", "wsgi:application"],
+    "gunicorn gthread, loaded before the fork": [
+        *GUNICORN,
+        "--preload",
+        "--workers",
+        "2",
+        "--threads",
+        "8",
+        "wsgi:application",
+    ],
     "gunicorn gevent": [*GUNICORN, "--worker-class", "gevent", "wsgi:application"],
     "wsgiref": ["serve.py", "wsgiref"],
     "werkzeug": ["serve.py", "werkzeug"],
@@ -20,9 +29,30 @@ SERVERS = {
     "http.server": ["serve.py", "plain"],
     "uvicorn h11": [*UVICORN, "h11", "asgi:application"],
     "uvicorn httptools": [*UVICORN, "httptools", "asgi:application"],
-    "gunicorn UvicornWorker": [*GUNICORN, "--worker-class", "uvicorn.workers.UvicornWorker", "asgi:application"],
-    "hypercorn": ["-m", "hypercorn", "--bind", "127.0.0.1:{port}", "--log-level", "warning", "asgi:application"],
-    "hypercorn wsgi": ["-m", "hypercorn", "--bind", "127.0.0.1:{port}", "--log-level", "warning", "wsgi:wsgi:application"],
+    "gunicorn UvicornWorker": [
+        *GUNICORN,
+        "--worker-class",
+        "uvicorn.workers.UvicornWorker",
+        "asgi:application",
+    ],
+    "hypercorn": [
+        "-m",
+        "hypercorn",
+        "--bind",
+        "127.0.0.1:{port}",
+        "--log-level",
+        "warning",
+        "asgi:application",
+    ],
+    "hypercorn wsgi": [
+        "-m",
+        "hypercorn",
+        "--bind",
+        "127.0.0.1:{port}",
+        "--log-level",
+        "warning",
+        "wsgi:wsgi:application",
+    ],
     "aiohttp": ["serve.py", "aiohttp"],
     "tornado": ["serve.py", "tornado"],
     "flask": [*GUNICORN, "--threads", "16", "frameworks:flask()"],
@@ -32,17 +62,44 @@ SERVERS = {
 }
 # What their processes need beside the clients.
 PACKAGES = {
-    "gunicorn": ["gunicorn"], "gevent": ["gevent"], "uvicorn": ["uvicorn", "httptools"],
-    "hypercorn": ["hypercorn"], "waitress": ["waitress"], "werkzeug": ["werkzeug"],
-    "cheroot": ["cheroot"], "tornado": ["tornado"], "UvicornWorker": ["uvicorn"],
-    "flask": ["flask", "gunicorn"], "django": ["django", "gunicorn", "uvicorn"],
+    "gunicorn": ["gunicorn"],
+    "gevent": ["gevent"],
+    "uvicorn": ["uvicorn", "httptools"],
+    "hypercorn": ["hypercorn"],
+    "waitress": ["waitress"],
+    "werkzeug": ["werkzeug"],
+    "cheroot": ["cheroot"],
+    "tornado": ["tornado"],
+    "UvicornWorker": ["uvicorn"],
+    "flask": ["flask", "gunicorn"],
+    "django": ["django", "gunicorn", "uvicorn"],
     "fastapi": ["fastapi", "uvicorn"],
 }
 CLIENTS = ["requests", "urllib3", "httpx", "aiohttp", "boto3"]
 
-BY_CALL = ["by_http_client", "by_chunks", "by_urllib", "by_urllib3", "by_requests", "by_session", "by_httpx", "by_boto3"]
+BY_CALL = [
+    "by_http_client",
+    "by_chunks",
+    "by_urllib",
+    "by_urllib3",
+    "by_requests",
+    "by_session",
+    "by_httpx",
+    "by_boto3",
+]
 SYNC = [*BY_CALL, "by_executor", "by_map", "by_thread", "by_loop", "stream"]
-ASYNC = ["by_async_httpx", "by_aiohttp", "by_gather", "by_task", "by_wait_for", "by_sleep", "by_default_executor", "by_to_thread", "by_blocking", "stream"]
+ASYNC = [
+    "by_async_httpx",
+    "by_aiohttp",
+    "by_gather",
+    "by_task",
+    "by_wait_for",
+    "by_sleep",
+    "by_default_executor",
+    "by_to_thread",
+    "by_blocking",
+    "stream",
+]
 NO_STREAM = SYNC[:-1]
 FRAMEWORK = NO_STREAM + ["async/" + way for way in ASYNC[:-1]]
 
@@ -64,7 +121,14 @@ WAYS = {
     "gunicorn gevent": without(SYNC, "by_thread", "by_loop"),
     "gevent.pywsgi": without(SYNC, "by_thread", "by_loop"),
 }
-ASYNC_SERVERS = ("uvicorn h11", "uvicorn httptools", "gunicorn UvicornWorker", "hypercorn", "aiohttp", "tornado")
+ASYNC_SERVERS = (
+    "uvicorn h11",
+    "uvicorn httptools",
+    "gunicorn UvicornWorker",
+    "hypercorn",
+    "aiohttp",
+    "tornado",
+)
 TOTAL = [0, 0, 0, 0]
 
 
@@ -102,6 +166,14 @@ class Servers(unittest.TestCase):
                     for index, more in enumerate(counts):
                         TOTAL[index] += more
                     self.assertEqual(counts, expected, app.log[-2000:])
+            way = "/async/by_sleep/1" if server == "fastapi" else "/%s/1" % ways_of(server)[0]
+            with self.subTest(server=server, way="a header that came twice"):
+                twice = [(rig.TRACE, rig.traceparent(1))] * 2
+                app.get(way, [*twice, ("B3", "own"), ("tracestate", "a=b")])
+                (call,) = upstream.take(1)
+                self.assertEqual(
+                    (call.all(rig.TRACE), call.all("b3"), call.all("tracestate")), ([], ["own"], [])
+                )
             self.check_background(server, app, upstream)
             self.assertEqual(complaints(app), [])
 
@@ -111,9 +183,9 @@ class Servers(unittest.TestCase):
         asynchronous = prefix or server in ASYNC_SERVERS
         if asynchronous:
             ways = ["after_in_task", "after_by_call_later"]
-            for way in ["in_consumer"]:
-                with self.subTest(server=server, way=way):
-                    self.assertEqual(rig.hammer(app, upstream, prefix + way), (0, 102, 0, 26))
+            with self.subTest(server=server, way="in_consumer"), self.held(app, prefix):
+                counts = rig.hammer(app, upstream, prefix + "in_consumer")
+                self.assertEqual(counts, (0, 102, 0, 26))
             has_background = server not in ("django asgi",)
             if has_background:
                 with self.subTest(server=server, way="background"):
@@ -125,8 +197,11 @@ class Servers(unittest.TestCase):
                 with self.subTest(server=server, way=way):
                     counts = rig.hammer(app, upstream, way)
                     self.assertEqual(counts, (0, 102, 0, 26))
-        if server in ("gunicorn sync", "gunicorn gthread, loaded before the fork"):
-            return  # The worker that is told to go on may be another.
+            if server in ("gunicorn sync", "gunicorn gthread, loaded before the fork"):
+                return  # The worker that is told to go on may be another.
+            with self.subTest(server=server, way="by_held_pool"), self.held(app):
+                counts = rig.hammer(app, upstream, "by_held_pool")
+                self.assertEqual(counts, (102, 0, 0, 26))
         for number, way in enumerate(ways, 1):
             app.get("/%s%s/%d" % (prefix, way, number), [(rig.TRACE, rig.traceparent(number))])
         # A release is a request with a context too. The jobs must not take to it.
@@ -135,8 +210,21 @@ class Servers(unittest.TestCase):
             calls = upstream.take(len(ways))
             self.assertEqual([call.source for call in calls], [None] * len(ways))
 
+    @contextlib.contextmanager
+    def held(self, app, prefix=""):
+        """While a request with a context is open, and has started what the others use."""
+        holder = app.connect()
+        holder.send("/%shold/1" % prefix, [(rig.TRACE, rig.traceparent(1))])
+        try:
+            yield
+        finally:
+            app.get("/let_go/0")
+            self.assertIn(" 200 ", holder.answer().line)
+            holder.close()
+
 
 for _name in SERVERS:
+
     def _test(self, name=_name):
         self.check(name)
 
@@ -144,7 +232,9 @@ for _name in SERVERS:
 
 
 def tearDownModule():
-    sys.stderr.write("\nhops: %d right, %d abstained, %d wrong, %d rightly without\n" % tuple(TOTAL))
+    sys.stderr.write(
+        "\nhops: %d right, %d abstained, %d wrong, %d rightly without\n" % tuple(TOTAL)
+    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import unittest
 
 import rig
 from test_servers import CLIENTS, SERVERS, ways_of
+
 from throughline_forward import rules
 
 # What differs between any two runs: the time, and what boto3 makes of it.
@@ -42,7 +43,9 @@ class Wire(unittest.TestCase):
         plain = self.run_all(server, upstream, False, [])
         without = self.run_all(server, upstream, True, [])
         within = self.run_all(server, upstream, True, HEADERS)
-        for (way, answer, calls), (_, b_answer, b_calls), (_, c_answer, c_calls) in zip(plain, without, within):
+        for (way, answer, calls), (_, b_answer, b_calls), (_, c_answer, c_calls) in zip(
+            plain, without, within
+        ):
             with self.subTest(server=server, way=way):
                 self.assertEqual(steady(answer), steady(b_answer))
                 self.assertEqual(steady(answer), steady(c_answer))
@@ -59,6 +62,7 @@ def steady(message):
 
 
 for _name in SERVERS:
+
     def _test(self, name=_name):
         self.check(name)
 

@@ -25,7 +25,6 @@ SERVERS = frozenset(
         "tornado.web",
         "uvicorn.protocols.http.h11_impl",
         "uvicorn.protocols.http.httptools_impl",
-        "uvicorn.protocols.http.zttp_impl",
         "waitress.parser",
         "waitress.task",
         "werkzeug.serving",

@@ -25,9 +25,7 @@ def _http_client(module):
 
         return endheaders
 
-    replace(
-        module.HTTPConnection, "endheaders", ("self message_body encode_chunked",), make
-    )
+    replace(module.HTTPConnection, "endheaders", ("self message_body encode_chunked",), make)
 
 
 def _add_to_buffer(connection):

@@ -59,12 +59,12 @@ class Request:
         task = _task()
         if task is None:
             return False
-        if id(task) == self._task or any(map(_is_waiting, task._callbacks or ())):
+        callbacks = getattr(task, "_callbacks", None) or ()
+        if id(task) == self._task or any(map(_is_waiting, callbacks)):
             return True
         # A task group of anyio 3 waits for its tasks without leaving a callback in them.
-        anyio = sys.modules.get("anyio._backends._asyncio")
-        state = anyio and anyio._task_states.get(task)
-        return state is not None and state.parent_id is not None
+        states = getattr(sys.modules.get("anyio._backends._asyncio"), "_task_states", {})
+        return getattr(states.get(task), "parent_id", None) is not None
 
 
 def _is_waiting(callback):
@@ -73,8 +73,8 @@ def _is_waiting(callback):
 
 
 def _loop():
-    asyncio = sys.modules.get("asyncio")
-    return asyncio and asyncio._get_running_loop()
+    running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    return running and running()
 
 
 def _task():

@@ -113,7 +113,9 @@ class Settings:
     def leaves_out(self, host):
         """Whether no header is to go to this target."""
         for name in self._left_out:
-            if host == name.strip(".") or (name.startswith(".") and host.endswith(name.rstrip("."))):
+            if host == name.strip(".") or (
+                name.startswith(".") and host.endswith(name.rstrip("."))
+            ):
                 return True
         return False
 

@@ -8,7 +8,7 @@ more after that, its function that sends the last part ends the request too.
 
 from _thread import _local
 
-from . import handling, rules
+from . import handling
 from .hooks import replace
 
 
@@ -350,9 +350,7 @@ HOOKS = {
     "aiohttp.web_response": _aiohttp_response,
     "cheroot.server": _cheroot,
     "gevent.pywsgi": _pywsgi,
-    "gunicorn.workers.base_async": _gunicorn(
-        "AsyncWorker", "self listener_name req sock addr", 1
-    ),
+    "gunicorn.workers.base_async": _gunicorn("AsyncWorker", "self listener_name req sock addr", 1),
     "gunicorn.workers.gthread": _gunicorn("ThreadWorker", "self req conn", 0),
     "gunicorn.workers.sync": _gunicorn("SyncWorker", "self listener req client addr", 1),
     "http.server": _http_server,
@@ -362,7 +360,6 @@ HOOKS = {
     "tornado.web": _tornado_web,
     "uvicorn.protocols.http.h11_impl": _uvicorn,
     "uvicorn.protocols.http.httptools_impl": _uvicorn,
-    "uvicorn.protocols.http.zttp_impl": _uvicorn,
     "waitress.parser": _waitress_parser,
     "waitress.task": _waitress_task,
     "werkzeug.serving": _werkzeug,

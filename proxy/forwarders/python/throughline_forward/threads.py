@@ -1,8 +1,8 @@
 """Work that a request hands to a thread.
 
-A job takes along the request that submitted it, and leaves nothing in the thread that ran it. A thread of
-its own does so only where the program waits for it to end: a daemon may be the consumer of a queue, made
-by the first request that needed it.
+A job takes along the request that submitted it, and leaves nothing in the thread that ran it. A
+thread of its own does so only where the program waits for it to end: a daemon may be the consumer of
+a queue, made by the first request that needed it.
 """
 
 from .handling import current
@@ -26,7 +26,12 @@ def _submit(original, hook):
         if hook.up:
             try:
                 request = current.get()
-                if request is not None and request.lives() and request.is_served() and len(args) > 1:
+                if (
+                    request is not None
+                    and request.lives()
+                    and request.is_served()
+                    and len(args) > 1
+                ):
                     args = (args[0], _carrying(request, args[1]), *args[2:])
                 # A worker that is started here is for all jobs to come.
                 token = current.set(None) if request is not None else None
@@ -48,7 +53,12 @@ def _start(original, hook):
         if hook.up:
             try:
                 request = current.get()
-                if request is not None and request.lives() and request.is_served() and not self.daemon:
+                if (
+                    request is not None
+                    and request.lives()
+                    and request.is_served()
+                    and not self.daemon
+                ):
                     self._throughline_request = request
             except Exception as error:
                 hook.failed(error)

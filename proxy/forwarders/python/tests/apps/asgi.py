@@ -16,7 +16,17 @@ async def application(scope, receive, send):
         await calls.ASYNC[way](path)
     elif way == "release":
         calls.released.set()
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    elif way == "let_go":
+        calls.let_go.set()
+    elif way == "hold":
+        await calls.async_hold()
+    await send(
+        {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-type", b"text/plain")],
+        }
+    )
     if way == "stream":
         await send({"type": "http.response.body", "body": b"first", "more_body": True})
         await calls.by_aiohttp(path)

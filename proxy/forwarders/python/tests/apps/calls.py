@@ -151,6 +151,20 @@ def by_callback(path):
     done.wait()
 
 
+# A pool whose only thread is started by a request that is still open when others use it.
+held_pool = concurrent.futures.ThreadPoolExecutor(1)
+let_go = threading.Event()
+
+
+def hold():
+    held_pool.submit(int).result()
+    let_go.wait()
+
+
+def by_held_pool(path):
+    held_pool.submit(by_session, path).result()
+
+
 SYNC = {
     name: call
     for name, call in dict(globals()).items()
@@ -218,6 +232,7 @@ async def by_blocking(path):
     by_session(path)
 
 
+# A consumer that is made by a request that is still open when it works for others.
 queue = []
 
 
@@ -228,11 +243,17 @@ async def consume():
         done.set_result(None)
 
 
+async def async_hold():
+    queue.append(asyncio.Queue())
+    shared["consumer"] = asyncio.ensure_future(consume())
+    # As the manual of asyncio has it, so that it is not collected. Nobody waits for it by that.
+    shared["consumer"].add_done_callback({shared["consumer"]}.discard)
+    await asyncio.get_running_loop().run_in_executor(None, let_go.wait)
+
+
 async def in_consumer(path):
-    """A consumer that the first request makes, and that works for all of them."""
-    if not queue:
-        queue.append(asyncio.Queue())
-        shared["consumer"] = asyncio.ensure_future(consume())
+    while not queue:
+        await asyncio.sleep(0.001)
     done = asyncio.get_running_loop().create_future()
     queue[0].put_nowait((path, done))
     await done

@@ -14,6 +14,10 @@ def flask():
     def handle(way, number):
         if way == "release":
             calls.released.set()
+        elif way == "let_go":
+            calls.let_go.set()
+        elif way == "hold":
+            calls.hold()
         elif way != "nothing":
             calls.SYNC[way]("/" + number)
         return "done"
@@ -31,13 +35,22 @@ def django():
     def handle(request, way, number):
         if way == "release":
             calls.released.set()
+        elif way == "let_go":
+            calls.let_go.set()
+        elif way == "hold":
+            calls.hold()
         elif way != "nothing":
             calls.SYNC[way]("/" + number)
         return HttpResponse("done")
 
     async def handle_async(request, way, number):
         if way in calls.SYNC:
-            return await asyncio.get_running_loop().run_in_executor(None, handle, request, way, number)
+            return await asyncio.get_running_loop().run_in_executor(
+                None, handle, request, way, number
+            )
+        if way == "hold":
+            await calls.async_hold()
+            return HttpResponse("done")
         await calls.ASYNC[way]("/" + number)
         return HttpResponse("done")
 
@@ -47,9 +60,14 @@ def django():
             path("<way>/<number>", handle),
         ]
 
-    settings.configure(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["*"], SECRET_KEY="tests", MIDDLEWARE=[
-        "django.middleware.common.CommonMiddleware",
-    ])
+    settings.configure(
+        ROOT_URLCONF=Urls,
+        ALLOWED_HOSTS=["*"],
+        SECRET_KEY="tests",
+        MIDDLEWARE=[
+            "django.middleware.common.CommonMiddleware",
+        ],
+    )
     return get_wsgi_application, get_asgi_application
 
 
@@ -77,6 +95,8 @@ def fastapi():
     async def handle_async(way: str, number: str, tasks: BackgroundTasks):
         if way == "background":
             tasks.add_task(calls.by_aiohttp, "/" + number)
+        elif way == "hold":
+            await calls.async_hold()
         else:
             await calls.ASYNC[way]("/" + number)
         return "done"
@@ -85,6 +105,10 @@ def fastapi():
     def handle(way: str, number: str):
         if way == "release":
             calls.released.set()
+        elif way == "let_go":
+            calls.let_go.set()
+        elif way == "hold":
+            calls.hold()
         elif way != "nothing":
             calls.SYNC[way]("/" + number)
         return "done"

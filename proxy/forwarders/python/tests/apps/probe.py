@@ -12,10 +12,16 @@ import urllib.parse
 import calls
 
 
+def look(headers):
+    """What the app can see of its own call afterwards shows nothing that it did not do."""
+    if any(name.lower() == "throughline-forwarder" for name in headers):
+        raise AssertionError("the app can see what was copied")
+
+
 def by_requests(url, headers, proxy):
-    calls.requests.get(
-        url, headers=headers, proxies={"http": proxy, "https": proxy} if proxy else None, verify=False
-    )
+    proxies = {"http": proxy, "https": proxy} if proxy else None
+    answer = calls.requests.get(url, headers=headers, proxies=proxies, verify=False)
+    look(answer.request.headers)
 
 
 def by_urllib(url, headers, proxy):
@@ -36,13 +42,14 @@ def httpx_options(proxy):
 
 def by_httpx(url, headers, proxy):
     with calls.httpx.Client(**httpx_options(proxy)) as client:
-        client.get(url, headers=headers)
+        look(client.get(url, headers=headers).request.headers)
 
 
 def by_async_httpx(url, headers, proxy):
     async def call():
         async with calls.httpx.AsyncClient(**httpx_options(proxy)) as client:
-            await client.get(url, headers=headers)
+            answer = await client.get(url, headers=headers)
+            look(answer.request.headers)
 
     asyncio.run(call())
 
@@ -52,6 +59,7 @@ def by_aiohttp(url, headers, proxy):
         async with calls.aiohttp.ClientSession() as session:
             async with session.get(url, headers=headers, proxy=proxy, ssl=False) as answer:
                 await answer.read()
+                look(answer.request_info.headers)
 
     asyncio.run(call())
 
@@ -105,7 +113,9 @@ def in_new_python(url, headers, proxy):
     import subprocess
     import sys
 
-    subprocess.run([sys.executable, "-c", "import urllib.request as r; r.urlopen(%r).read()" % url], check=True)
+    subprocess.run(
+        [sys.executable, "-c", "import urllib.request as r; r.urlopen(%r).read()" % url], check=True
+    )
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -73,6 +73,10 @@ def plain():
             way, number = self.path.strip("/").split("/")
             if way == "release":
                 calls.released.set()
+            elif way == "let_go":
+                calls.let_go.set()
+            elif way == "hold":
+                calls.hold()
             elif way != "nothing":
                 calls.SYNC[way]("/%s" % number)
             self.send_response(200)
@@ -90,14 +94,17 @@ def plain():
 
 
 def aiohttp():
-    from aiohttp import web
-
     import calls
+    from aiohttp import web
 
     async def handle(request):
         way, path = request.match_info["way"], "/" + request.match_info["number"]
         if way == "release":
             calls.released.set()
+        elif way == "let_go":
+            calls.let_go.set()
+        elif way == "hold":
+            await calls.async_hold()
         elif way == "stream":
             answer = web.StreamResponse()
             await answer.prepare(request)
@@ -124,9 +131,8 @@ def tornado():
     import asyncio
     import logging
 
-    import tornado.web
-
     import calls
+    import tornado.web
 
     logging.getLogger("tornado.access").setLevel(logging.ERROR)
 
@@ -135,6 +141,10 @@ def tornado():
             path = "/" + number
             if way == "release":
                 calls.released.set()
+            elif way == "let_go":
+                calls.let_go.set()
+            elif way == "hold":
+                await calls.async_hold()
             elif way == "stream":
                 self.write("first")
                 await self.flush()

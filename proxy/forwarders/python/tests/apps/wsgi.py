@@ -7,6 +7,10 @@ def application(environ, start_response):
     way, number = environ["PATH_INFO"].strip("/").split("/")
     if way == "release":
         calls.released.set()
+    elif way == "let_go":
+        calls.let_go.set()
+    elif way == "hold":
+        calls.hold()
     elif way == "stream":
         return stream(number, start_response)
     elif way != "nothing":
@@ -17,6 +21,10 @@ def application(environ, start_response):
 
 def stream(number, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
+    return parts(number)
+
+
+def parts(number):
     yield b"first"
     calls.by_session("/%s" % number)
     yield b"second"
