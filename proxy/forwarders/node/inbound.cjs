@@ -10,7 +10,10 @@ const HANDED_OVER = new Set(['request', 'checkContinue', 'checkExpectation']);
 
 // Of a request or a stream, for the events that it emits itself.
 const contexts = new WeakMap();
-const known = new WeakSet();
+// Servers that have been looked at, by how they were met, and classes that are hooked.
+const announced = new WeakSet();
+const connected = new WeakSet();
+const hooked = new WeakSet();
 
 exports.listen = () => {
   // A channel of Node 16 is forgotten with the last who holds it.
@@ -23,8 +26,8 @@ exports.listen = () => {
 
 // Node announces a request before it emits it, so the first one of a server is not missed.
 function hookHttp({ server, request }) {
-  if (known.has(server)) return;
-  known.add(server);
+  if (announced.has(server)) return;
+  announced.add(server);
   hookServer(prototypeNamed(server, 'Server', 'setTimeout'), false);
   hookOwnEvents(prototypeNamed(request, 'IncomingMessage', '_dump'));
 }
@@ -32,19 +35,17 @@ function hookHttp({ server, request }) {
 // A server of HTTP/2 is known by its connections; so is one that falls back to HTTP/1.
 function hookHttp2({ socket }) {
   const server = socket && socket.server;
-  if (!server || known.has(server)) return;
+  if (!server || connected.has(server)) return;
+  connected.add(server);
   const owner =
     prototypeNamed(server, 'Http2Server', 'updateSettings') ||
     prototypeNamed(server, 'Http2SecureServer', 'updateSettings');
-  // A server of HTTP/1 is left to its first request.
-  if (owner === undefined) return;
-  known.add(server);
   hookServer(owner, true);
 }
 
 function hookServer(owner, speaksHttp2) {
-  if (owner === undefined || known.has(owner)) return;
-  known.add(owner);
+  if (owner === undefined || hooked.has(owner)) return;
+  hooked.add(owner);
   const hook = new Hook('server');
   replace(owner, 'emit', (emit) => function (event, message, response) {
     let begins;
@@ -67,8 +68,8 @@ function hookStreams(stream) {
 // The body of a request arrives outside of every context, on the socket. Whoever reads it with
 // listeners goes on with the request from there.
 function hookOwnEvents(owner) {
-  if (owner === undefined || known.has(owner)) return;
-  known.add(owner);
+  if (owner === undefined || hooked.has(owner)) return;
+  hooked.add(owner);
   replace(owner, 'emit', (emit) => function () {
     const context = contexts.get(this);
     if (context === undefined || context.ended) return Reflect.apply(emit, this, arguments);

@@ -10,7 +10,7 @@ const others = require('./others.cjs');
 const { excluded, goesToSidecar, settings } = require('./settings.cjs');
 
 const GLOBAL_DISPATCHERS = [1, 2].map((version) => Symbol.for(`undici.globalDispatcher.${version}`));
-const PACKAGE = /[\\/]undici[\\/]index\.js$/;
+const SOURCE = /[\\/]lib[\\/](dispatcher[\\/])?dispatcher-base\.js$/;
 const ABSOLUTE = /^http:\/\/([^/?#]*)/i;
 
 const hook = new Hook('dispatch');
@@ -27,9 +27,9 @@ let dispatching;
 exports.hookCopies = () => {
   for (const name of GLOBAL_DISPATCHERS) hook.guard(hookCopy, globalThis[name]);
   for (const path of Object.keys(require.cache)) {
-    if (!PACKAGE.test(path)) continue;
-    const { Client } = (require.cache[path] || {}).exports || {};
-    if (typeof Client === 'function') hook.guard(hookCopy, Client.prototype);
+    if (!SOURCE.test(path)) continue;
+    const { exports: DispatcherBase } = require.cache[path];
+    if (typeof DispatcherBase === 'function') hook.guard(hookCopy, DispatcherBase.prototype);
   }
 };
 
