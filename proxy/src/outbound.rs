@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Method, Request, Response, Uri, request};
+use http::{HeaderName, Method, Request, Response, Uri, Version, request};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use throughline::{
@@ -83,7 +83,13 @@ pub struct Outbound {
     pool: Pool,
     fixed: Option<Uri>,
     tracing: Option<Tracing>,
-    /// What threads say of the calls on this connection.
+}
+
+/// The service for the calls of one connection.
+#[derive(Debug)]
+pub struct OutboundService {
+    stack: Outbound,
+    /// What threads say of them.
     line: Option<Line>,
 }
 
@@ -95,7 +101,6 @@ impl Outbound {
             pool,
             fixed: None,
             tracing,
-            line: None,
         }
     }
 
@@ -106,7 +111,6 @@ impl Outbound {
             pool,
             fixed: Some(upstream),
             tracing,
-            line: None,
         }
     }
 
@@ -138,19 +142,20 @@ impl Outbound {
 
 impl Stack for Outbound {
     type Body = OutboundBody;
-    type Service = Self;
+    type Service = OutboundService;
 
-    fn service(&self, connection: &Arc<Connection>) -> Self {
-        let mut service = self.clone();
-        if let Some(tracing) = &mut service.tracing
+    fn service(&self, connection: &Arc<Connection>) -> OutboundService {
+        let mut stack = self.clone();
+        let mut line = None;
+        if let Some(tracing) = &mut stack.tracing
             && let (Some(app), Some(ours)) = (connection.peer(), connection.local())
         {
             let owners = tracing.owners.as_ref();
             tracing.caller = owners.map(|owners| owners.caller(app, ours));
             let signals = tracing.signals.as_ref();
-            service.line = signals.and_then(|signals| signals.line(app, ours));
+            line = signals.and_then(|signals| signals.line(app, ours));
         }
-        service
+        OutboundService { stack, line }
     }
 }
 
@@ -165,7 +170,7 @@ pub type OutboundBody = Either<Either<AnswerBody, UpstreamBody>, Full<Bytes>>;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-impl Service<Request<Incoming>> for Outbound {
+impl Service<Request<Incoming>> for OutboundService {
     type Response = Response<OutboundBody>;
     type Error = Infallible;
     type Future = BoxFuture<Result<Response<OutboundBody>, Infallible>>;
@@ -179,16 +184,20 @@ impl Service<Request<Incoming>> for Outbound {
         let (mut parts, body) = request.into_parts();
         let said = Said {
             forwarded: Mark::take(&mut parts.headers),
-            signal: self.line.as_mut().and_then(Line::read),
+            // Calls of HTTP/2 overlap, and have no slot.
+            signal: match parts.version {
+                Version::HTTP_2 => None,
+                _ => self.line.as_mut().and_then(Line::read),
+            },
         };
-        let origin = match self.route(&mut parts) {
+        let origin = match self.stack.route(&mut parts) {
             Ok(origin) => origin,
             Err(error) => return Box::pin(std::future::ready(Ok(reply::to_error(&error, None)))),
         };
         headers::strip_hop_by_hop(&mut parts.headers);
         headers::strip_proxy(&mut parts.headers);
-        let upstream = self.pool.upstream(&origin, Protocol::Auto);
-        let tracing = self.tracing.clone();
+        let upstream = self.stack.pool.upstream(&origin, Protocol::Auto);
+        let tracing = self.stack.tracing.clone();
         Box::pin(async move {
             let mut body = Glimpsed::new(body);
             let answer = match tracing {

@@ -82,8 +82,9 @@ impl Signals {
     }
 }
 
-/// One connection of the app, on which it makes calls.
-#[derive(Clone, Debug)]
+/// One connection of the app, on which it makes calls. Its slot is emptied with it: the port may be next
+/// that of a program which writes nothing.
+#[derive(Debug)]
 pub struct Line {
     file: Arc<File>,
     app: u16,
@@ -102,6 +103,14 @@ impl Line {
         let last = self.last.replace(now);
         read.ok()?;
         decode(slot, self.ours, now, last)
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let offset = u64::from(self.app) * SLOT as u64;
+        // Where that fails, the next word is still newer, or soon too old.
+        let _ = self.file.write_all_at(&[0; SLOT], offset);
     }
 }
 
@@ -256,6 +265,11 @@ mod tests {
             .unwrap();
         assert_eq!(line.read().map(|signal| signal.port), Some(40000));
         assert_eq!(line.read(), None, "the next call has said nothing");
+        let mut slot = [1; SLOT];
+        drop(line);
+        let emptied = File::open(&path).unwrap();
+        emptied.read_exact_at(&mut slot, 6 * 16).unwrap();
+        assert_eq!(slot, [0; SLOT], "it is nobody's any more");
         let far = "192.0.2.1:6".parse().unwrap();
         assert!(signals.line(far, ours).is_none());
     }
