@@ -53,6 +53,49 @@ const JAVASCRIPT_SDKS: &[&str] = &[
     "aws-xray-sdk-express",
 ];
 
+/// A Python with the packages that a list beside a forwarder's tests names, the newest of each: the versions
+/// in it are those of one Python.
+///
+/// # Panics
+///
+/// As [`flask`] does, and when there is no such list.
+#[must_use]
+pub fn forwarder_python(forwarder: &str) -> PathBuf {
+    let list = forwarder_tests(forwarder).join("requirements.txt");
+    let list = fs::read_to_string(list).expect("the tests say what they need");
+    let packages = list.lines().filter(|line| !line.starts_with('#'));
+    let packages = packages.filter_map(|line| line.split("==").next());
+    let packages: Vec<_> = packages.filter(|name| !name.is_empty()).collect();
+    python(&format!("forwarder-{forwarder}"), &packages)
+}
+
+/// The `NODE_PATH` with the packages that the tests of Node's forwarder name.
+///
+/// # Panics
+///
+/// As [`express`] does.
+#[must_use]
+pub fn forwarder_modules() -> String {
+    let package = forwarder_tests("node").join("package.json");
+    let package = fs::read_to_string(package).expect("the tests say what they need");
+    let package: serde_json::Value = serde_json::from_str(&package).expect("it is JSON");
+    let dependencies = package["dependencies"].as_object().expect("a mapping");
+    let packages = dependencies.iter().map(|(name, version)| {
+        let version = version.as_str().expect("a version is text");
+        format!("{name}@{version}")
+    });
+    let packages: Vec<String> = packages.collect();
+    let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+    modules("forwarder-node", &packages)
+}
+
+/// The directory of a forwarder's own tests.
+#[must_use]
+pub fn forwarder_tests(forwarder: &str) -> PathBuf {
+    let forwarders = workspace().join("proxy/forwarders");
+    forwarders.join(forwarder).join("tests")
+}
+
 /// The directory of one of the apps.
 #[must_use]
 pub fn directory(app: &str) -> PathBuf {
