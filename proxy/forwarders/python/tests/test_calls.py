@@ -168,9 +168,10 @@ class Calls(unittest.TestCase):
             {"THROUGHLINE_FORWARD_VIA": ""},
             {"THROUGHLINE_FORWARD_VIA": "nonsense"},
         ):
-            with self.subTest(variables=variables), rig.App(
-                PROBE, self.upstream, **variables
-            ) as app:
+            with (
+                self.subTest(variables=variables),
+                rig.App(PROBE, self.upstream, **variables) as app,
+            ):
                 self.assertEqual(self.probe(app, "by_requests", self.url()), [[]])
         garbage = {
             "THROUGHLINE_FORWARD": "on",

@@ -143,6 +143,16 @@ def ways_of(server):
     return ways
 
 
+def background_of(server):
+    if server == "fastapi":
+        import starlette
+
+        # Its middleware kept the response open until the background tasks were done.
+        if starlette.__version__.startswith("0.27."):
+            return 102, 0, 0, 26
+    return 0, 102, 0, 26
+
+
 def complaints(app):
     """What the forwarder said on standard error, but for what it is known to leave alone."""
     said = [line for line in app.log.splitlines() if line.startswith("throughline-forwarder")]
@@ -186,11 +196,10 @@ class Servers(unittest.TestCase):
             with self.subTest(server=server, way="in_consumer"), self.held(app, prefix):
                 counts = rig.hammer(app, upstream, prefix + "in_consumer")
                 self.assertEqual(counts, (0, 102, 0, 26))
-            has_background = server not in ("django asgi",)
-            if has_background:
+            if server != "django asgi":
                 with self.subTest(server=server, way="background"):
                     counts = rig.hammer(app, upstream, prefix + "background")
-                    self.assertEqual(counts, (0, 102, 0, 26))
+                    self.assertEqual(counts, background_of(server))
         else:
             ways = ["after_in_thread", "after_in_executor", "after_by_timer"]
             for way in ("in_daemon", "by_callback"):

@@ -41,6 +41,10 @@ public final class Run {
     public static void main(String[] javas) throws Exception {
         int passed = 0;
         int failed = 0;
+        Run eight = new Run(System.getProperty("old"));
+        eight.old();
+        passed += eight.passed;
+        failed += eight.failed;
         for (String java : javas) {
             Run run = new Run(java);
             System.out.println("== " + run.version());
@@ -75,6 +79,17 @@ public final class Run {
         }
         odd();
         quiet();
+    }
+
+    /** A Java that is too old for anything has to start all the same. */
+    private void old() throws Exception {
+        if (java.isEmpty()) {
+            System.out.println("SKIPPED Java 8: there is none, see tests/fetch");
+            return;
+        }
+        List<String> lines = lines(List.of(java, "-javaagent:" + agent, "-cp", tests + "/old", "OldHello"),
+                Map.of("THROUGHLINE_FORWARD_VIA", "*", "THROUGHLINE_FORWARD_DEBUG", "1"), true);
+        check("Java 8 starts and runs", lines.equals(List.of("hello from 1.8")), lines);
     }
 
     private void editor() throws Exception {

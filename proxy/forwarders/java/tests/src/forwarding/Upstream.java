@@ -45,9 +45,13 @@ final class Upstream {
         return heads == null ? List.of() : heads;
     }
 
-    /** Waits for a request for the path. */
+    /** Waits for a request for the path, and gives up when there is surely none to come. */
     String head(String path) {
+        long start = System.nanoTime();
         while (heads(path).isEmpty()) {
+            if (System.nanoTime() - start > 60_000_000_000L) {
+                throw new IllegalStateException("no call of " + path);
+            }
             LockSupport.parkNanos(100_000);
         }
         return heads(path).get(0);
