@@ -37,7 +37,7 @@ function sessions(http2) {
 function added(session, headers) {
   const context = contextOfCall(session, headers || {});
   if (context === undefined || !context.isLive() || others.doTheJob()) return undefined;
-  if (session.encrypted || !leadsToSidecar(session)) return undefined;
+  if (!leadsToSidecar(session)) return undefined;
   const pairs = Array.isArray(headers) ? pairsOf(headers) : Object.entries(headers || {});
   if (pairs.some(([name]) => isTraceHeader(name))) return undefined;
   const named = new Map(pairs.map(([name, value]) => [name.toLowerCase(), value]));
@@ -65,7 +65,8 @@ function contextOfCall(session, headers) {
 
 function leadsToSidecar(session) {
   const socket = ofSession(session, 'socket');
-  if (!socket) return false;
+  // The session itself does not know before it is connected.
+  if (!socket || socket.encrypted || session.encrypted) return false;
   const told = dialled(socket);
   if (told !== undefined) return goesToSidecar(told.host, told.port);
   const { remoteAddress, remotePort } = socket;

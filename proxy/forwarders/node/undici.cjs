@@ -62,14 +62,13 @@ function enter(outer, dispatcher, handler) {
   // From an agent to its pool and on to a client it is one call.
   const goesOn = outer !== undefined && (seen === undefined || seen === outer.call);
   const call = goesOn ? outer.call : firstSight(dispatcher, seen);
-  if (dispatcher.constructor.name === 'ProxyAgent') call.proxied = true;
   if (isHandler && !calls.has(handler)) calls.set(handler, call);
   return { call, dispatcher };
 }
 
 function firstSight(dispatcher, seen) {
   const context = current();
-  if (seen === undefined) return { context, entrance: dispatcher, proxied: false };
+  if (seen === undefined) return { context, entrance: dispatcher };
   // A call that waited goes on at a connection of the pool that took it in, a redirect below the
   // agent. A context that is there by then is not its own.
   if (seen.entrance !== dispatcher) return seen;
@@ -85,8 +84,9 @@ exports.created = ({ request }) => {
   if (dispatching !== undefined) {
     const { call, dispatcher } = dispatching;
     ({ context } = call);
-    // What the sidecar does not read: what is inside of a tunnel.
-    if (settings.everywhere && call.proxied && !ABSOLUTE.test(request.path)) return;
+    // A connection that is opened in a way of its own can be a tunnel, and what is inside of one the
+    // sidecar does not read.
+    if (settings.everywhere && !ABSOLUTE.test(request.path) && opensItsOwnWay(call.entrance)) return;
     peer = originOf(dispatcher);
   } else if (isFirst) {
     // The first call of a copy cannot have waited for another. From here on its dispatchers are known,
@@ -102,11 +102,23 @@ exports.created = ({ request }) => {
   for (const [name, value] of context.headers) request.addHeader(name, value);
 };
 
+// An agent still shows how it was told to connect. Pools and clients do not.
+function opensItsOwnWay(dispatcher) {
+  if (dispatcher.constructor.name !== 'Agent') return true;
+  const { connect, socketPath } = propertyOf(dispatcher, 'options') || { connect: () => {} };
+  return Boolean(socketPath || typeof connect === 'function' || (connect && connect.socketPath));
+}
+
+function propertyOf(object, description) {
+  const symbol = Object.getOwnPropertySymbols(object).find((it) => it.description === description);
+  return symbol && object[symbol];
+}
+
 // Where the connection of a client leads. The origin of the request is another where there is a proxy.
 function originOf(dispatcher) {
   if (!origins.has(dispatcher)) {
-    const url = Object.getOwnPropertySymbols(dispatcher).find((it) => it.description === 'url');
-    origins.set(dispatcher, url && dispatcher[url] instanceof URL ? dispatcher[url] : undefined);
+    const url = propertyOf(dispatcher, 'url');
+    origins.set(dispatcher, url instanceof URL ? url : undefined);
   }
   return origins.get(dispatcher);
 }

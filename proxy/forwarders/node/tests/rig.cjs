@@ -2,6 +2,7 @@
 
 // An app in a process of its own, with upstreams here that write down which call brought which headers.
 
+const assert = require('node:assert');
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
 const fs = require('node:fs');
@@ -102,6 +103,8 @@ async function upstream(calls = new Calls()) {
       stream.end(Buffer.from([0, 0, 0, 0, 0]));
     });
   });
+  // A connection that is closed while it is used again is a failed call, and not what is tested.
+  server.keepAliveTimeout = 0;
   server.listen(0, '127.0.0.1');
   h2.listen(0, '127.0.0.1');
   await Promise.all([once(server, 'listening'), once(h2, 'listening')]);
@@ -169,7 +172,8 @@ async function run(args, env) {
   return { code, output, errors };
 }
 
-const agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
+// Connections are kept while there is load, and no longer: a server gives them up in the end.
+let agent = false;
 
 function get(port, target, headers = {}, { method = 'GET', body, ...more } = {}) {
   return new Promise((resolve, reject) => {
@@ -207,14 +211,23 @@ async function load(up, request, { count = 160, concurrency = 64 } = {}) {
   const ids = Array.from({ length: count }, () => String((last += 1)));
   ids.forEach((id, at) => carrying.set(id, at % 5 !== 4));
   const queue = [...ids];
+  agent = new http.Agent({ keepAlive: true, maxSockets: concurrency });
   const one = async () => {
     for (let id = queue.shift(); id !== undefined; id = queue.shift()) {
       await request(id, carrying.get(id) ? { traceparent: traceparent(id) } : {});
     }
   };
-  await Promise.all(Array.from({ length: concurrency }, one));
+  try {
+    await Promise.all(Array.from({ length: concurrency }, one));
+  } finally {
+    agent.destroy();
+    agent = false;
+  }
   const verdicts = { right: 0, abstained: 0, wrong: 0, empty: 0 };
-  for (const call of up.calls.take()) verdicts[judge(call, carrying.get(call.id))] += 1;
+  for (const call of up.calls.take()) {
+    assert.ok(carrying.has(call.id), `a call of nobody: ${call.id}`);
+    verdicts[judge(call, carrying.get(call.id))] += 1;
+  }
   return verdicts;
 }
 
@@ -224,6 +237,6 @@ function nextId() {
 }
 
 module.exports = {
-  Calls, FORWARDER, MARKER, agent, environment, get, judge, launch, load, major, modules, nextId, pairs, run,
+  Calls, FORWARDER, MARKER, environment, get, judge, launch, load, major, modules, nextId, pairs, run,
   traceparent, upstream,
 };
