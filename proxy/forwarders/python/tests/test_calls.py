@@ -168,11 +168,9 @@ class Calls(unittest.TestCase):
             {"THROUGHLINE_FORWARD_VIA": ""},
             {"THROUGHLINE_FORWARD_VIA": "nonsense"},
         ):
-            with (
-                self.subTest(variables=variables),
-                rig.App(PROBE, self.upstream, **variables) as app,
-            ):
-                self.assertEqual(self.probe(app, "by_requests", self.url()), [[]])
+            with self.subTest(variables=variables):
+                with rig.App(PROBE, self.upstream, **variables) as app:
+                    self.assertEqual(self.probe(app, "by_requests", self.url()), [[]])
         garbage = {
             "THROUGHLINE_FORWARD": "on",
             "THROUGHLINE_FORWARD_GRACE_MS": "?",

@@ -39,11 +39,9 @@ class Agents(unittest.TestCase):
     def test_it_stands_aside_for_agents(self):
         rig.needs("opentelemetry.sdk", "aws_xray_sdk", "requests")
         for agent in ("ddtrace", "newrelic", "elasticapm", "opentelemetry"):
-            with (
-                self.subTest(agent=agent),
-                rig.App(["with_agent.py"], self.upstream, AGENT=agent) as app,
-            ):
-                self.assertEqual(self.call(app), [[], []])
+            with self.subTest(agent=agent):
+                with rig.App(["with_agent.py"], self.upstream, AGENT=agent) as app:
+                    self.assertEqual(self.call(app), [[], []])
         with rig.App(["with_agent.py"], self.upstream, AGENT="xray") as app:
             for call in self.call(app):
                 self.assertNotIn("throughline-forwarder", dict(call))
@@ -52,11 +50,9 @@ class Agents(unittest.TestCase):
     def test_libraries_of_agents_that_do_nothing_are_no_agents(self):
         rig.needs("opentelemetry.sdk", "aws_xray_sdk", "requests")
         for agent in ("xray, not patched", "opentelemetry, no provider"):
-            with (
-                self.subTest(agent=agent),
-                rig.App(["with_agent.py"], self.upstream, AGENT=agent) as app,
-            ):
-                self.assertEqual(self.call(app), [ALL, ALL])
+            with self.subTest(agent=agent):
+                with rig.App(["with_agent.py"], self.upstream, AGENT=agent) as app:
+                    self.assertEqual(self.call(app), [ALL, ALL])
 
     def test_opentelemetry_instruments_the_app_in_every_order(self):
         rig.needs("requests", "flask", "gunicorn", *OTEL)
@@ -126,15 +122,17 @@ class Errors(unittest.TestCase):
                         broken.write("\n\n" + code)
                     for debug in ("1", "0"):
                         variables = {"PYTHONPATH": copy, "THROUGHLINE_FORWARD_DEBUG": debug}
-                        with (
-                            self.subTest(server=server, file=file),
-                            rig.App(SERVERS[server], upstream, **variables) as app,
-                        ):
-                            for way in ways:
-                                self.assertEqual(rig.hammer(app, upstream, way), (0, 102, 0, 26))
-                            said = app.log.count("throughline-forwarder")
-                            # Each of the hooks gives up, though several threads may be in it by then.
-                            self.assertTrue(0 < said < 40 if debug == "1" else said == 0, app.log)
+                        with self.subTest(server=server, file=file):
+                            with rig.App(SERVERS[server], upstream, **variables) as app:
+                                for way in ways:
+                                    self.assertEqual(
+                                        rig.hammer(app, upstream, way), (0, 102, 0, 26)
+                                    )
+                                said = app.log.count("throughline-forwarder")
+                                # Each of the hooks gives up, though several threads may be in it by then.
+                                self.assertTrue(
+                                    0 < said < 40 if debug == "1" else said == 0, app.log
+                                )
 
 
 class Versions(unittest.TestCase):

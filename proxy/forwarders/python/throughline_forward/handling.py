@@ -104,7 +104,8 @@ def headers_to_copy():
 def stands_aside():
     """Whether something else in the process does the forwarder's job."""
     modules = sys.modules
-    if not AGENTS.isdisjoint(modules):
+    # In this order a few names are looked up. In the other all modules would be gone through.
+    if not modules.keys().isdisjoint(AGENTS):
         return True
     trace = modules.get("opentelemetry.trace")
     if trace is not None and getattr(trace, "_TRACER_PROVIDER", trace) is not None:
