@@ -5,7 +5,7 @@
 
 use std::{fs, path::PathBuf};
 
-use super::{PYTHON, directory, installed, node, python, run};
+use super::{PYTHON, directory, installed, modules, node, python, run};
 
 /// Pinned, for a forwarder leaves alone what it does not know.
 const MORE_PYTHON: &[&str] = &[
@@ -16,6 +16,12 @@ const MORE_PYTHON: &[&str] = &[
     "httpx==0.28.1",
     "urllib3==2.8.0",
     "uvicorn==0.54.0",
+];
+const MORE_JAVASCRIPT: &[&str] = &[
+    "axios@1.13.2",
+    "express@5.1.0",
+    "fastify@5.6.2",
+    "undici@7.16.0",
 ];
 const ASYNC_PYTHON: &[&str] = &["starlette", "uvicorn", "httpx"];
 /// The whole toolchain, as PyPI has it.
@@ -114,6 +120,28 @@ pub fn puma() -> Vec<String> {
 #[must_use]
 pub fn javascript() -> Vec<String> {
     node("callers/shop.js")
+}
+
+/// Express, which calls with axios, and its `NODE_PATH`.
+///
+/// # Panics
+///
+/// As [`gunicorn`] does.
+#[must_use]
+pub fn express() -> (Vec<String>, String) {
+    let path = modules("node-more", MORE_JAVASCRIPT);
+    (node("callers/express_shop.js"), path)
+}
+
+/// Fastify, which calls with undici, and its `NODE_PATH`.
+///
+/// # Panics
+///
+/// As [`gunicorn`] does.
+#[must_use]
+pub fn fastify() -> (Vec<String>, String) {
+    let path = modules("node-more", MORE_JAVASCRIPT);
+    (node("callers/fastify_shop.js"), path)
 }
 
 /// Go's `net/http` on both sides.

@@ -31,6 +31,10 @@ pub(crate) enum Caller {
     Java,
     /// Prefork.
     Php,
+    /// One event loop.
+    Express,
+    /// One event loop.
+    Fastify,
     /// A pool of threads.
     Servlet,
     /// Two pools of threads.
@@ -76,6 +80,8 @@ impl Caller {
             Self::Go => "go",
             Self::Java => "java",
             Self::Php => "php",
+            Self::Express => "express",
+            Self::Fastify => "fastify",
             Self::Servlet => "servlet",
             Self::AsyncServlet => "async_servlet",
             Self::Django => "django",
@@ -96,6 +102,8 @@ impl Caller {
             Self::Go => "Go `net/http`",
             Self::Java => "Java, 16 threads, `HttpClient`",
             Self::Php => "PHP, built-in server",
+            Self::Express => "Express, axios",
+            Self::Fastify => "Fastify, undici",
             Self::Servlet => "Tomcat, `HttpURLConnection`",
             Self::AsyncServlet => "Jetty, async servlet, Apache HttpClient",
             Self::Django => "Django, gunicorn `gthread`, `urllib3`",
@@ -148,6 +156,11 @@ impl Caller {
                 // So that nothing else tells the same.
                 .flag("process-evidence", "off");
         }
+        match self {
+            Self::Express => setup = setup.variable("NODE_PATH", &callers::express().1),
+            Self::Fastify => setup = setup.variable("NODE_PATH", &callers::fastify().1),
+            _ => {}
+        }
         if self == Self::GunicornSession {
             setup = setup.variable("KEEP_CONNECTIONS", "1");
         }
@@ -174,7 +187,7 @@ impl Caller {
             | Self::Django
             | Self::FastApi
             | Self::Aiohttp => Some("python"),
-            Self::Node => Some("node"),
+            Self::Node | Self::Express | Self::Fastify => Some("node"),
             Self::Java | Self::Servlet | Self::AsyncServlet => Some("java"),
             Self::Php | Self::Webrick | Self::Puma => Some("signal"),
             // It is linked statically and asks the kernel itself: nothing can be launched with it.
@@ -190,6 +203,8 @@ impl Caller {
             Self::Go => callers::go(),
             Self::Java => callers::java(),
             Self::Php => callers::php(),
+            Self::Express => callers::express().0,
+            Self::Fastify => callers::fastify().0,
             Self::Servlet => callers::servlet(),
             Self::AsyncServlet => callers::async_servlet(),
             Self::Django => callers::django(),
@@ -202,12 +217,17 @@ impl Caller {
 
     fn way(self) -> Way {
         match self {
-            Self::Gunicorn | Self::GunicornSession | Self::Uvicorn | Self::FastApi => Way::Proxy,
+            Self::Gunicorn
+            | Self::GunicornSession
+            | Self::Uvicorn
+            | Self::Express
+            | Self::FastApi => Way::Proxy,
             // Go never asks a proxy about this host, and the others never ask one unless told in code.
             Self::Node
             | Self::Go
             | Self::Java
             | Self::Php
+            | Self::Fastify
             | Self::Servlet
             | Self::AsyncServlet
             | Self::Django
