@@ -7,12 +7,13 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
     header::{
-        CONNECTION, COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING,
-        UPGRADE,
+        CONNECTION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        TRANSFER_ENCODING, UPGRADE,
     },
     request,
     uri::{Authority, PathAndQuery, Scheme},
 };
+use http_body::Body;
 
 /// The fields of one connection.
 static HOP_BY_HOP: [HeaderName; 6] = [
@@ -59,6 +60,11 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         if name == CONNECTION {
             remove_what_connection_names(headers);
         }
+        if name == TRANSFER_ENCODING {
+            // Beside chunks a length counts for nothing (RFC 9112 section 6.3), and whoever read it behind
+            // us would take as much of the body for the whole.
+            headers.remove(CONTENT_LENGTH);
+        }
         headers.remove(name);
     }
 }
@@ -74,7 +80,7 @@ fn remove_what_connection_names(headers: &mut HeaderMap) {
         .filter(|name| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("te"))
         .filter_map(|name| name.parse().ok())
         // A caller must not be able to take away what the next hop relies on.
-        .filter(|name| name != HOST && name != http::header::CONTENT_LENGTH)
+        .filter(|name| name != HOST && name != CONTENT_LENGTH)
         .collect();
     for name in named {
         headers.remove(name);
@@ -192,6 +198,17 @@ pub fn into_http1<B>(request: &mut Request<B>) {
     if headers.contains_key(TE) {
         // Said to the next hop, and so it has to be named.
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+}
+
+/// Says that a body of unknown length comes in chunks. hyper does so by itself, but for methods whose requests
+/// seldom have a body: of those it would send none.
+pub fn in_chunks<B: Body>(request: &mut Request<B>) {
+    let is_unknown =
+        !request.body().is_end_stream() && request.body().size_hint().exact().is_none();
+    if is_unknown && !request.headers().contains_key(CONTENT_LENGTH) {
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
     }
 }
 

@@ -66,6 +66,9 @@ impl Default for Config {
     }
 }
 
+/// The most fields of a request, of whatever size together.
+const MAX_FIELDS: usize = 256;
+
 /// How long a drain waits for the first request of a connection that was accepted before it.
 const LINGER: Duration = Duration::from_millis(250);
 
@@ -236,6 +239,7 @@ impl<K: Stack> Listener<K> {
                 .half_close(true)
                 .header_read_timeout(None)
                 .max_header_size(self.config.max_header_bytes)
+                .max_headers(MAX_FIELDS)
                 .serve_connection(io, service);
             let mut serving = pin!(serving);
             let result = self

@@ -30,6 +30,9 @@ use tokio::task::coop;
 use super::{Error, RequestBody, dial::Transport, wire::Wire};
 use crate::{bell::Bell, watched::Watched};
 
+/// The most fields of an answer. Callers are allowed as many, see [`crate::listen`].
+const MAX_FIELDS: usize = 256;
+
 /// What a request comes to. The error is in a box: it has room for the request, and is rare.
 pub(super) type Answer<R> = Result<Response<Incoming>, Box<TrySendError<R>>>;
 
@@ -49,6 +52,7 @@ where
     pub(super) async fn open(transport: Transport, wire: Arc<Wire>) -> Result<Self, Error> {
         let io = TokioIo::new(Watched::new(transport, wire));
         let (sender, connection) = http1::Builder::new()
+            .max_headers(MAX_FIELDS)
             .handshake(io)
             .await
             .map_err(|e| Error::exchange(&e))?;

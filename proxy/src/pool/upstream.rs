@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -162,6 +162,7 @@ where
     ) -> Result<Response<ResponseBody<B>>, Error> {
         let permit = self.permit().await?;
         headers::into_http1(request);
+        headers::in_chunks(request);
         for _ in 0..MAX_REPLACED {
             let (mut connection, now) = match self.checkout().await {
                 Some(had) => had,
@@ -192,6 +193,13 @@ where
                 }
             };
             let error = match answer {
+                // Nobody asked to switch: `Upgrade` does not get this far.
+                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Err(Error::new(
+                        Cause::BadResponse,
+                        "it switched to another protocol, and was not asked to",
+                    ));
+                }
                 Ok(mut response) => {
                     if !wire.is_request_sent() {
                         connection.sender.go_alone();
