@@ -10,7 +10,6 @@ use http::{
         CONNECTION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
         TRANSFER_ENCODING, UPGRADE,
     },
-    request,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body;
@@ -123,19 +122,95 @@ pub fn strip_forwarded(headers: &mut HeaderMap) {
 ///
 /// Where it says the same in other letters it stays, because it may be signed: boto3 asks for
 /// `http://minio:80/…`, and signs `Host: minio`.
-pub fn host_of_target(request: &mut request::Parts) {
-    let Some(authority) = request.uri.authority() else {
+pub fn host_of_target(target: &Uri, headers: &mut HeaderMap) {
+    let Some(authority) = target.authority() else {
         return;
     };
-    let mut said = request.headers.get_all(HOST).iter();
+    let mut said = headers.get_all(HOST).iter();
     if let (Some(host), None) = (said.next(), said.next())
-        && is_spelling_of(host, authority, request.uri.scheme())
+        && is_spelling_of(host, authority, target.scheme())
     {
         return;
     }
     if let Ok(host) = HeaderValue::from_str(without_userinfo(authority)) {
-        request.headers.insert(HOST, host);
+        headers.insert(HOST, host);
     }
+}
+
+/// Why a request in HTTP/1 does not say, in one way, which host it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadHost {
+    /// There is no `Host`, and HTTP/1.1 has to have one.
+    None,
+    /// There are two or more, of which every server takes another.
+    Several,
+    /// It is not a host with or without a port.
+    Malformed,
+}
+
+impl BadHost {
+    /// What the caller is told.
+    #[must_use]
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::None => "the request has no Host",
+            Self::Several => "the request has more than one Host",
+            Self::Malformed => "the request's Host is not a host with or without a port",
+        }
+    }
+}
+
+/// Sees to it that a request has one `Host` (RFC 9112 section 3.2): an absolute target overrides what is
+/// said, and a request in HTTP/1.0, which need not have one, gets `own`.
+///
+/// # Errors
+///
+/// When that cannot be said of it.
+pub fn one_host(
+    version: Version,
+    target: &Uri,
+    headers: &mut HeaderMap,
+    own: impl FnOnce() -> Authority,
+) -> Result<(), BadHost> {
+    if matches!(version, Version::HTTP_2 | Version::HTTP_3) {
+        return Ok(());
+    }
+    host_of_target(target, headers);
+    let mut said = headers.get_all(HOST).iter();
+    match (said.next(), said.next()) {
+        (Some(host), None) if is_host(host.as_bytes()) => Ok(()),
+        (Some(_), None) => Err(BadHost::Malformed),
+        (Some(_), Some(_)) => Err(BadHost::Several),
+        (None, _) if version == Version::HTTP_11 => Err(BadHost::None),
+        (None, _) => {
+            if let Ok(own) = HeaderValue::from_str(own().as_str()) {
+                headers.insert(HOST, own);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Whether this is `uri-host [ ":" port ]` (RFC 3986 section 3.2.2); it may be empty.
+fn is_host(host: &[u8]) -> bool {
+    let name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte);
+    let literal = |byte: &u8| name(byte) || *byte == b':';
+    let (host, port) = match host.strip_prefix(b"[") {
+        Some(rest) => match rest.iter().position(|byte| *byte == b']') {
+            Some(end) if rest[..end].iter().all(literal) => (&b""[..], &rest[end + 1..]),
+            _ => return false,
+        },
+        None => {
+            let end = host.iter().position(|byte| *byte == b':');
+            host.split_at(end.unwrap_or(host.len()))
+        }
+    };
+    let port = match port {
+        [] => port,
+        [b':', port @ ..] => port,
+        _ => return false,
+    };
+    host.iter().all(name) && port.iter().all(u8::is_ascii_digit)
 }
 
 /// Whether `host` names the host and the port of `authority`, which is reached by `scheme`.
@@ -249,6 +324,39 @@ fn without_userinfo(authority: &Authority) -> &str {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_host_is_one_with_or_without_a_port() {
+        for host in [
+            "",
+            "shop",
+            "shop:80",
+            "shop:",
+            "10.0.0.1:1",
+            "[::1]",
+            "[::1]:80",
+            "a_b",
+            "%41",
+        ] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for host in [
+            "a b",
+            "shop/x",
+            "me@shop",
+            "shop:x",
+            "shop, evil",
+            "a?b",
+            "a#b",
+            "[::1",
+            "[::1]x",
+            "::1",
+            "[a/b]",
+            "\u{e9}",
+        ] {
+            assert!(!is_host(host.as_bytes()), "{host}");
+        }
+    }
+
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
         for (name, value) in pairs {
@@ -294,7 +402,7 @@ mod tests {
                 request.header("host", *host)
             });
             let (mut parts, ()) = request.body(()).unwrap().into_parts();
-            host_of_target(&mut parts);
+            host_of_target(&parts.uri, &mut parts.headers);
             let lines = parts.headers.get_all(HOST).iter();
             lines
                 .map(|line| line.to_str().unwrap().to_owned())

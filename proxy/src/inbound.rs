@@ -31,7 +31,7 @@ use crate::{
     hold::Holding,
     listen::{Connection, Draining, Stack},
     pipeline::Pipeline,
-    pool::{RequestBody, ResponseBody, Upstream},
+    pool::{self, RequestBody, ResponseBody, Upstream},
     processes::Carried,
     reply,
     request_id::RequestIds,
@@ -178,6 +178,13 @@ impl Service<Request<Incoming>> for ToApp {
     /// Steps 4 and 5 of the way of a request, second half: the exchange is opened, the app is asked.
     fn call(&mut self, mut request: Request<Incoming>) -> ToAppFuture {
         let app = self.app.clone();
+        if let Err(bad) = one_host(&mut request, &app) {
+            let hop = request.extensions_mut().remove::<Hop>();
+            let recorder = hop.and_then(|hop| hop.recorder);
+            let error = pool::Error::new(pool::Cause::NoRoute, bad.why());
+            let answer = reply::to_error(&error, recorder.as_ref());
+            return Box::pin(std::future::ready(Ok(answer)));
+        }
         headers::strip_hop_by_hop(request.headers_mut());
         let ids = self.tracing.as_ref().and_then(|t| t.request_ids.as_ref());
         if let Some(ids) = ids {
@@ -235,6 +242,13 @@ impl Service<Request<Incoming>> for ToApp {
             })
         })
     }
+}
+
+/// Sees to it that the app is asked for one host.
+fn one_host<B>(request: &mut Request<B>, app: &Upstream) -> Result<(), headers::BadHost> {
+    let (version, target) = (request.version(), request.uri().clone());
+    let own = || app.origin().authority();
+    headers::one_host(version, &target, request.headers_mut(), own)
 }
 
 /// An exchange that is open for the correlator until this is dropped.

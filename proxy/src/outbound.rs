@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Method, Request, Response, Uri, Version, request};
+use http::{HeaderName, Method, Request, Response, Uri, Version, request, uri::Authority};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use throughline::{
@@ -126,10 +126,14 @@ impl Outbound {
             if target.path_and_query.is_none() {
                 target.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
             }
+            let authority = upstream.authority().cloned();
+            let own = || authority.unwrap_or(Authority::from_static("localhost"));
+            headers::one_host(request.version, &request.uri, &mut request.headers, own)
+                .map_err(|bad| Error::new(pool::Cause::NoRoute, bad.why()))?;
             request.uri = Uri::from_parts(target)
                 .map_err(|error| Error::new(pool::Cause::NoRoute, error.to_string()))?;
         } else {
-            headers::host_of_target(request);
+            headers::host_of_target(&request.uri, &mut request.headers);
         }
         Origin::of(&request.uri).ok_or_else(|| {
             Error::new(

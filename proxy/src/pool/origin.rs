@@ -71,7 +71,7 @@ impl Origin {
         }
     }
 
-    pub(super) fn authority(&self) -> Authority {
+    pub(crate) fn authority(&self) -> Authority {
         let text = if self.host().contains(':') {
             format!("[{}]:{}", self.host(), self.port)
         } else {

@@ -12,11 +12,11 @@ use super::scene::{Scene, WAYS, Way};
 const MB: usize = 1_000_000;
 
 /// The size of a large body.
-const LARGE: usize = 20 * MB;
+const LARGE: usize = 48 * MB;
 
 /// The most by which the sidecar may grow for one: it holds a part, and never the whole. What it
 /// holds for the first is kept by its allocator, so that this is not asked of the first.
-const GROWTH_KIB: u64 = 16 * 1024;
+const GROWTH_KIB: u64 = 32 * 1024;
 
 /// A head for [`LARGE`] bytes.
 fn framed(start: &str, is_chunked: bool) -> String {

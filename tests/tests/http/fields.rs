@@ -148,7 +148,6 @@ async fn a_name_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "both are passed on"]
 async fn two_hosts_leave_one_or_are_refused() {
     let two = |first: &str, second: &str| {
         format!("GET /first HTTP/1.1\r\nHost: {first}\r\nHost: {second}\r\n\r\n").into_bytes()
@@ -181,14 +180,12 @@ async fn a_request_without_a_host_gets_one_or_is_refused_on_its_way_out() {
 }
 
 #[tokio::test]
-#[ignore = "it is passed on in HTTP/1.1 without one"]
 async fn a_request_without_a_host_is_refused_at_the_apps_door_or_gets_one() {
     let none = b"GET /first HTTP/1.1\r\nX: y\r\n\r\n".to_vec();
     check(&[Way::Inbound], &[("no Host", none, OneReading(""))]).await;
 }
 
 #[tokio::test]
-#[ignore = "whatever it is, it is passed on"]
 async fn a_host_that_is_none_is_refused() {
     let cases: Vec<_> = [
         "a b",

@@ -131,7 +131,6 @@ async fn an_absolute_address_overrides_the_host_beside_it_in_a_proxy() {
 }
 
 #[tokio::test]
-#[ignore = "Host stays what the client wrote, and the address is dropped"]
 async fn an_absolute_address_overrides_the_host_beside_it_in_any_server() {
     // RFC 9112 section 3.2.2.
     overridden(&[Way::Inbound, Way::Route]).await;

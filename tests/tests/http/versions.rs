@@ -126,7 +126,6 @@ async fn an_http_1_0_client_without_a_host_is_answered_on_its_way_out() {
 }
 
 #[tokio::test]
-#[ignore = "the app is asked in HTTP/1.1 without a Host"]
 async fn an_http_1_0_client_without_a_host_is_answered_by_the_app() {
     without_a_host(&[Way::Inbound]).await;
 }
