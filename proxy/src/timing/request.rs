@@ -135,14 +135,14 @@ impl Request {
     pub(super) fn odds(&self, event: Event, now: u64, states: &States) -> f32 {
         if let [only] = self.hypotheses.as_slice() {
             let delay = now.saturating_sub(only.since);
-            return states.delays(only.state).hazard(event, delay);
+            return states.hazard(only.state, event, delay);
         }
         let (mut with, mut all) = (0.0, 0.0);
         for hypothesis in &self.hypotheses {
             let delay = now.saturating_sub(hypothesis.since);
             let here = hypothesis.weight * states.stayed(hypothesis.state, delay);
             all += here;
-            with += here * states.delays(hypothesis.state).hazard(event, delay);
+            with += here * states.hazard(hypothesis.state, event, delay);
         }
         with / f32::max(all, f32::MIN_POSITIVE)
     }
@@ -198,7 +198,7 @@ impl Request {
             let delay = now.saturating_sub(hypothesis.since);
             let mut likely = states.stayed(hypothesis.state, delay);
             if let Some(event) = event {
-                likely *= states.delays(hypothesis.state).hazard(event, delay);
+                likely *= states.hazard(hypothesis.state, event, delay);
             }
             let mut next = self.step(hypothesis, now, event, step, states);
             next.weight = hypothesis.weight * likely.max(LEAST);
@@ -229,7 +229,7 @@ impl Request {
         for (at, hypothesis) in self.hypotheses.iter().enumerate() {
             let delay = claim.now.saturating_sub(hypothesis.since);
             let without = hypothesis.weight * states.stayed(hypothesis.state, delay);
-            let hazard = states.delays(hypothesis.state).hazard(claim.event, delay);
+            let hazard = states.hazard(hypothesis.state, claim.event, delay);
             let with = without * hazard * claim.factor * claim.message;
             values.push((without, false, at));
             values.push((with, true, at));

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::delays::{Delays, Event};
+use super::{
+    bins::{Ticks, bin},
+    delays::{Delays, Event},
+};
 
 /// The most states that are kept apart; beyond, there are a few coarse ones for all routes.
 const MAX_STATES: usize = 512;
@@ -49,7 +52,7 @@ pub(super) enum Step {
 pub(super) struct States {
     all: Vec<State>,
     index: HashMap<Key, u32>,
-    grain: u64,
+    ticks: Ticks,
 }
 
 impl States {
@@ -57,19 +60,19 @@ impl States {
         Self {
             all: Vec::new(),
             index: HashMap::new(),
-            grain,
+            ticks: Ticks::every(grain),
         }
     }
 
     pub(super) fn grain(&self) -> u64 {
-        self.grain
+        self.ticks.grain()
     }
 
     /// The clock turned out to tick in other steps.
     pub(super) fn set_grain(&mut self, grain: u64) {
-        self.grain = grain;
+        self.ticks = Ticks::every(grain);
         for state in &mut self.all {
-            state.delays.rebuild(grain);
+            state.delays.rebuild(&self.ticks);
         }
     }
 
@@ -79,7 +82,15 @@ impl States {
 
     /// How likely nothing happens in this state for so long.
     pub(super) fn stayed(&self, state: u32, delay: u64) -> f32 {
-        (-self.delays(state).passed(delay, self.grain)).exp()
+        let passed = self
+            .delays(state)
+            .passed(bin(delay), delay, &self.ticks);
+        (-passed).exp()
+    }
+
+    /// The rate at which this state ends by `event` after `delay`, per second.
+    pub(super) fn hazard(&self, state: u32, event: Event, delay: u64) -> f32 {
+        self.delays(state).hazards(event)[bin(delay)]
     }
 
     /// The kinds of call that were made on the way to this state.
@@ -89,10 +100,8 @@ impl States {
     }
 
     pub(super) fn learn(&mut self, state: u32, event: Option<Event>, delay: u64, weight: f32) {
-        let grain = self.grain;
-        self.all[state as usize]
-            .delays
-            .learn(event, delay, weight, grain);
+        let delays = &mut self.all[state as usize].delays;
+        delays.learn(event, delay, weight, &self.ticks);
     }
 
     /// The state in which a request of this route begins.
@@ -151,7 +160,7 @@ impl States {
         self.index.insert(key.clone(), state);
         self.all.push(State {
             key,
-            delays: Delays::new(self.grain),
+            delays: Delays::new(&self.ticks),
             next: Vec::new(),
         });
         state

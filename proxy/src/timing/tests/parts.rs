@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::{
     super::{
         background::{Background, Clock},
-        bins::{BINS, bin, seconds, start, width},
+        bins::{BINS, Ticks, bin, seconds, start},
         delays::{Delays, Event},
         guards::{Audit, Bands, Loads, Makers},
         order::{Equal, Orders, Queue},
@@ -21,10 +21,10 @@ fn bins_follow_each_other_without_a_gap() {
         assert_eq!(bin(start(at)), at);
         assert_eq!(bin(start(at + 1) - 1), at);
         for grain in [1, 1000, MS] {
-            assert!(width(at, grain) > 0.0);
+            assert!(Ticks::every(grain).width(at) > 0.0);
         }
         let exact = seconds(start(at + 1) - start(at));
-        assert!((width(at, 1) - exact).abs() <= 1e-9 * exact);
+        assert!((Ticks::every(1).width(at) - exact).abs() <= 1e-9 * exact);
     }
     assert_eq!(bin(u64::MAX), BINS - 1);
 }
@@ -33,22 +33,23 @@ fn bins_follow_each_other_without_a_gap() {
 fn bins_are_as_wide_as_the_ticks_in_them() {
     for grain in [1_u64, 10, 1000, MS] {
         // Bins between two ticks are given a width of nearly nothing.
-        let sum: f64 = (0..BINS).map(|at| width(at, grain)).sum();
+        let ticks = Ticks::every(grain);
+        let sum: f64 = (0..BINS).map(|at| ticks.width(at)).sum();
         let all = seconds(start(BINS));
         let most = seconds(grain) + 1e-6;
         assert!((sum - all).abs() <= most, "{grain}: {sum} {all}");
     }
 }
 
-fn learnt(visits: &[(u8, u64, f32)], grain: u64) -> Delays {
-    let mut delays = Delays::new(grain);
+fn learnt(visits: &[(u8, u64, f32)], ticks: &Ticks) -> Delays {
+    let mut delays = Delays::new(ticks);
     for (event, delay, weight) in visits {
         let event = match event {
             0 => None,
             1 => Some(Event::End),
             kind => Some(Event::Call(u16::from(*kind))),
         };
-        delays.learn(event, *delay, *weight, grain);
+        delays.learn(event, *delay, *weight, ticks);
     }
     delays
 }
@@ -66,16 +67,17 @@ proptest! {
         grain in prop::sample::select(vec![1, 1000, MS]),
         mut delays in prop::collection::vec(delay(), 2..20),
     ) {
-        let learnt = learnt(&visits, grain);
+        let ticks = Ticks::every(grain);
+        let learnt = learnt(&visits, &ticks);
         delays.iter_mut().for_each(|delay| *delay = *delay / grain * grain);
         delays.sort_unstable();
         let mut before = 0.0;
         for delay in delays {
             for event in [Event::End, Event::Call(2), Event::Call(999)] {
-                let hazard = learnt.hazard(event, delay);
+                let hazard = learnt.hazards(event)[bin(delay)];
                 prop_assert!(hazard > 0.0 && hazard.is_finite(), "{hazard}");
             }
-            let passed = learnt.passed(delay, grain);
+            let passed = learnt.passed(bin(delay), delay, &ticks);
             prop_assert!(passed.is_finite());
             prop_assert!(passed >= before * 0.999, "{before} {passed}");
             before = passed;
@@ -86,11 +88,13 @@ proptest! {
 #[test]
 fn delays_are_learnt() {
     let visits: Vec<_> = (0..100).map(|at| (2, MS + at * 10 * US, 1.0)).collect();
-    let delays = learnt(&visits, 1);
-    let [early, then] = [MS / 10, 3 * MS / 2].map(|delay| delays.hazard(Event::Call(2), delay));
+    let ticks = Ticks::every(1);
+    let delays = learnt(&visits, &ticks);
+    let hazard = |event, delay| delays.hazards(event)[bin(delay)];
+    let [early, then] = [MS / 10, 3 * MS / 2].map(|delay| hazard(Event::Call(2), delay));
     assert!(then > 100.0 * early, "{early} {then}");
-    assert!(then > 20.0 * delays.hazard(Event::End, 3 * MS / 2));
-    let stayed = |delay| (-delays.passed(delay, 1)).exp();
+    assert!(then > 20.0 * hazard(Event::End, 3 * MS / 2));
+    let stayed = |delay| (-delays.passed(bin(delay), delay, &ticks)).exp();
     assert!(stayed(MS / 2) > 0.8 && stayed(3 * MS) < 0.1);
 }
 
