@@ -1,6 +1,6 @@
 //! The calls that something can still become known of.
 
-use super::{joint::Bit, order::Queue, requests::RequestKey};
+use super::{contests::Contest, joint::Bit, order::Queue, requests::RequestKey};
 
 /// The most calls that are remembered at a time.
 const MAX_CALLS: usize = 4096;
@@ -21,13 +21,73 @@ impl CallKey {
     }
 }
 
+/// Whether a request may still be found to have made a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stands {
+    /// It is open: what it does next will tell.
+    Open,
+    /// It has ended, and is held against the others.
+    Ended,
+    /// It did not make the call.
+    Out,
+}
+
 /// A request that may have made a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
     pub(super) request: u32,
     pub(super) odds: f32,
-    /// Whether it has not ended.
-    pub(super) is_open: bool,
+    /// The call's place among those that the request may have made.
+    pub(super) place: u8,
+    pub(super) stands: Stands,
+    /// Whether it was as far as the likeliest.
+    pub(super) is_equal: bool,
+}
+
+/// Those who may have made a call.
+#[derive(Debug)]
+pub(super) struct Contested {
+    /// In a fixed order, by which [`Calls::give_up`] and [`Calls::ended`] find them.
+    candidates: Vec<Candidate>,
+    /// How many are open.
+    open: usize,
+    pub(super) bit: Bit,
+    /// Whether [`Joint`](super::joint::Joint) knows what is expected of those that are open.
+    pub(super) is_expected: bool,
+}
+
+impl Contested {
+    pub(super) fn new(bit: Bit) -> Self {
+        Self {
+            candidates: Vec::new(),
+            open: 0,
+            bit,
+            is_expected: false,
+        }
+    }
+
+    /// These are the candidates, all of them open.
+    pub(super) fn begin(&mut self, candidates: Vec<Candidate>) {
+        self.open = candidates.len();
+        self.candidates = candidates;
+    }
+
+    /// Those that are open.
+    pub(super) fn open(&self) -> impl Iterator<Item = &Candidate> {
+        let is_open = |candidate: &&Candidate| candidate.stands == Stands::Open;
+        self.candidates.iter().filter(is_open)
+    }
+
+    /// Something became known of an open one.
+    fn leaves(&mut self, candidate: u32, stands: Stands) {
+        if let Some(candidate) = self.candidates.get_mut(candidate as usize)
+            && candidate.stands == Stands::Open
+        {
+            candidate.stands = stands;
+            self.open -= 1;
+            self.is_expected = false;
+        }
+    }
 }
 
 /// What was said of a call when it began.
@@ -44,12 +104,7 @@ pub(super) enum Maker {
     /// This request, for certain. It may end, and another take its slot, before the call is answered.
     Certain(RequestKey),
     /// One of these, or none.
-    Contested {
-        candidates: Vec<Candidate>,
-        bit: Bit,
-        /// Whether [`Joint`](super::joint::Joint) knows what is expected of those that are open.
-        is_expected: bool,
-    },
+    Contested(Contested),
     /// Nothing more becomes known.
     Settled,
 }
@@ -134,7 +189,7 @@ impl Calls {
             slot,
             generation: self.generation,
         };
-        if matches!(call.maker, Maker::Contested { .. }) {
+        if matches!(call.maker, Maker::Contested(_)) {
             self.contested.push(slot);
         }
         self.slots[slot as usize] = Some(call);
@@ -185,46 +240,35 @@ impl Calls {
         self.contested.first().copied()
     }
 
-    /// The first contested call all of whose candidates have ended.
+    /// The first contested call none of whose candidates is open.
     pub(super) fn all_ended(&self) -> Option<u32> {
         let has_open = |slot: &u32| match self.get(*slot).map(|call| &call.maker) {
-            Some(Maker::Contested { candidates, .. }) => candidates.iter().any(|c| c.is_open),
+            Some(Maker::Contested(contested)) => contested.open > 0,
             _ => true,
         };
         let mut contested = self.contested.iter().copied();
         contested.find(|slot| !has_open(slot))
     }
 
-    /// A request did not make this call.
-    pub(super) fn give_up(&mut self, slot: u32, request: u32) {
-        if let Some(call) = self.get_mut(slot)
-            && let Maker::Contested {
-                candidates,
-                is_expected,
-                ..
-            } = &mut call.maker
-        {
-            let found = candidates.iter().position(|c| c.request == request);
-            if let Some(at) = found {
-                candidates.remove(at);
-                *is_expected = false;
-            }
+    /// Who may have made this call, if it is contested.
+    pub(super) fn contested_at(&mut self, slot: u32) -> Option<&mut Contested> {
+        match &mut self.get_mut(slot)?.maker {
+            Maker::Contested(contested) => Some(contested),
+            Maker::Certain(_) | Maker::Settled => None,
+        }
+    }
+
+    /// An open request did not make this call.
+    pub(super) fn give_up(&mut self, contest: Contest) {
+        if let Some(contested) = self.contested_at(contest.call) {
+            contested.leaves(contest.candidate, Stands::Out);
         }
     }
 
     /// A request that may have made this call has ended.
-    pub(super) fn ended(&mut self, slot: u32, request: u32) {
-        if let Some(call) = self.get_mut(slot)
-            && let Maker::Contested {
-                candidates,
-                is_expected,
-                ..
-            } = &mut call.maker
-        {
-            for candidate in candidates.iter_mut().filter(|c| c.request == request) {
-                candidate.is_open = false;
-            }
-            *is_expected = false;
+    pub(super) fn ended(&mut self, contest: Contest) {
+        if let Some(contested) = self.contested_at(contest.call) {
+            contested.leaves(contest.candidate, Stands::Ended);
         }
     }
 
@@ -234,9 +278,10 @@ impl Calls {
         self.contested.remove(at);
         let call = self.get_mut(slot)?;
         match std::mem::replace(&mut call.maker, Maker::Settled) {
-            Maker::Contested {
-                candidates, bit, ..
-            } => Some((candidates, bit)),
+            Maker::Contested(mut contested) => {
+                contested.candidates.retain(|c| c.stands != Stands::Out);
+                Some((contested.candidates, contested.bit))
+            }
             other => {
                 call.maker = other;
                 None
@@ -264,7 +309,7 @@ impl Calls {
     pub(super) fn remove_if_done(&mut self, slot: u32) {
         let is_done = self.get(slot).is_some_and(|call| match call.maker {
             Maker::Certain(_) => !call.is_open,
-            Maker::Contested { .. } => false,
+            Maker::Contested(_) => false,
             Maker::Settled => true,
         });
         if is_done {

@@ -1,32 +1,19 @@
 //! One request: a mixture of hypotheses about what it has called so far.
 
-use std::cell::RefCell;
-
 use super::{
+    contests::{Contest, Contests},
     delays::Event,
+    kept::{Half, Worth, keep},
+    outlook::Outlooks,
+    path::{BEGINNING, Path, Visit},
     states::{States, Step},
 };
 
 /// The most hypotheses of a request, where few requests are open.
 pub(super) const MAX_HYPOTHESES: usize = 24;
 
-/// A hypothesis that is less likely than this is dropped.
-const MIN_SHARE: f32 = 3e-4;
-
 /// Hypotheses are never quite impossible: what comes next may speak for them.
 const LEAST: f32 = 1e-20;
-
-/// The most contested calls of a request at a time.
-pub(super) const MAX_CONTESTS: usize = 32;
-
-/// The path of a long request is learnt from now and then, and then forgotten.
-const MAX_STEPS: usize = 1024;
-
-/// Room for longer paths is given back.
-const MAX_SPARE_STEPS: usize = 256;
-
-/// Before the first step.
-const BEGINNING: u32 = u32::MAX;
 
 /// One thing that a request may have done.
 #[derive(Clone, Copy, Debug)]
@@ -41,47 +28,40 @@ struct Hypothesis {
     made: u32,
 }
 
-/// A visit to a state, and what ended it; an answer cuts it short.
+/// Where a request stands when a call begins.
 #[derive(Clone, Copy, Debug)]
-struct Visit {
-    before: u32,
-    state: u32,
-    event: Option<Event>,
-    delay: u64,
+pub(super) struct Standing {
+    /// The rate at which it makes such a call, per second.
+    pub(super) rate: f32,
+    /// The likeliest state, and since when.
+    pub(super) state: u32,
+    pub(super) since: u64,
 }
 
-/// A call that this request may have made, or another.
+/// A call that a request may have made, or another.
 #[derive(Clone, Copy, Debug)]
-struct Contest {
-    call: u32,
-    /// What a hypothesis was multiplied by for having made the call, in shares of the odds of all.
-    share: f64,
-}
-
-/// What a hypothesis is worth now, and what it would be if it made the call.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Claim<'c> {
+pub(super) struct Claimed<'c> {
     pub(super) call: u32,
-    pub(super) event: Event,
     pub(super) kind: u16,
+    pub(super) now: u64,
+    /// The request's place among the call's candidates.
+    pub(super) candidate: u32,
+    /// Its rate when the call began, and its [worths](Worth) if it has several hypotheses.
+    pub(super) rate: f32,
+    pub(super) worths: &'c [Worth],
     /// What the call's headers and the order of requests add to the odds.
     pub(super) factor: f32,
-    pub(super) message: f32,
-    /// The odds of all, itself among them.
+    /// The odds of all others, and with its own.
+    pub(super) others: f32,
     pub(super) all: f32,
     pub(super) max_hypotheses: usize,
-    pub(super) now: u64,
-    /// Where hypotheses are sorted.
-    pub(super) scratch: &'c Scratch,
 }
 
 /// Room for [`Request::contest`] to work in.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    /// What each hypothesis is worth, without this call and with it.
-    values: RefCell<Vec<(f32, bool, usize)>>,
-    /// The hypotheses before the call.
-    before: RefCell<Vec<Hypothesis>>,
+    kept: Vec<Half>,
+    next: Vec<Hypothesis>,
 }
 
 /// A request, from its begin until nothing more can become known of it.
@@ -89,22 +69,24 @@ pub(super) struct Scratch {
 pub(super) struct Request {
     pub(super) route: u16,
     hypotheses: Vec<Hypothesis>,
-    contests: [Option<Contest>; MAX_CONTESTS],
-    visits: Vec<Visit>,
+    contests: Contests,
+    path: Path,
 }
 
 /// Room that a request had, for another.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     hypotheses: Vec<Hypothesis>,
-    visits: Vec<Visit>,
+    contests: Contests,
+    path: Path,
 }
 
 impl Request {
     pub(super) fn begin(now: u64, route: u16, states: &mut States, buffers: Buffers) -> Self {
         let Buffers {
             mut hypotheses,
-            visits,
+            contests,
+            path,
         } = buffers;
         hypotheses.push(Hypothesis {
             weight: 1.0,
@@ -116,64 +98,77 @@ impl Request {
         Self {
             route,
             hypotheses,
-            contests: [None; MAX_CONTESTS],
-            visits,
+            contests,
+            path,
         }
     }
 
     /// The room that it had, unless that was more than most need.
     pub(super) fn into_buffers(mut self) -> Option<Buffers> {
         self.hypotheses.clear();
-        self.visits.clear();
-        (self.visits.capacity() <= MAX_SPARE_STEPS).then_some(Buffers {
+        self.contests.clear();
+        self.path.clear();
+        self.path.is_spare().then_some(Buffers {
             hypotheses: self.hypotheses,
-            visits: self.visits,
+            contests: self.contests,
+            path: self.path,
         })
     }
 
-    /// The rate at which this request makes such a call now, per second.
-    pub(super) fn odds(&self, event: Event, now: u64, states: &States) -> f32 {
-        if let [only] = self.hypotheses.as_slice() {
-            let delay = now.saturating_sub(only.since);
-            return states.hazard(only.state, event, delay);
-        }
-        let (mut with, mut all) = (0.0, 0.0);
-        for hypothesis in &self.hypotheses {
-            let delay = now.saturating_sub(hypothesis.since);
-            let here = hypothesis.weight * states.stayed(hypothesis.state, delay);
-            all += here;
-            with += here * states.hazard(hypothesis.state, event, delay);
-        }
-        with / f32::max(all, f32::MIN_POSITIVE)
-    }
-
-    /// The likeliest state, and since when.
-    pub(super) fn likeliest(&self) -> Option<(u32, u64)> {
-        let weightiest = self
-            .hypotheses
-            .iter()
-            .max_by(|a, b| a.weight.total_cmp(&b.weight));
-        weightiest.map(|hypothesis| (hypothesis.state, hypothesis.since))
+    /// Where it stands when a call begins.
+    ///
+    /// What each hypothesis is worth is added to `worths`, if there are several.
+    pub(super) fn standing(
+        &self,
+        outlooks: &mut Outlooks<'_>,
+        worths: &mut Vec<Worth>,
+    ) -> Option<Standing> {
+        let (first, others) = self.hypotheses.split_first()?;
+        let mut likeliest = first;
+        let rate = if others.is_empty() {
+            outlooks.hazard(first.state, first.since)
+        } else {
+            let (mut with, mut all) = (0.0, 0.0);
+            for hypothesis in &self.hypotheses {
+                let outlook = outlooks.of(hypothesis.state, hypothesis.since);
+                let without = hypothesis.weight * outlook.stayed;
+                let worth = Worth {
+                    without,
+                    with: without * outlook.hazard,
+                };
+                all += worth.without;
+                with += worth.with;
+                worths.push(worth);
+                if hypothesis.weight >= likeliest.weight {
+                    likeliest = hypothesis;
+                }
+            }
+            with / f32::max(all, f32::MIN_POSITIVE)
+        };
+        Some(Standing {
+            rate,
+            state: likeliest.state,
+            since: likeliest.since,
+        })
     }
 
     /// It made this call for certain.
-    pub(super) fn call(&mut self, event: Event, kind: u16, now: u64, states: &mut States) {
-        self.each(states, now, Some(event), Some(Step::Call(kind)), |_| true);
+    pub(super) fn call(&mut self, kind: u16, now: u64, states: &mut States) {
+        let event = Some(Event::Call(kind));
+        self.each(states, now, event, Some(Step::Call(kind)), |_| true);
     }
 
-    /// Its call was answered, for certain or in the hypotheses that made it.
-    pub(super) fn answer(&mut self, call: Option<u32>, now: u64, states: &mut States) {
-        let place = call.map(|call| self.place(call));
-        match place {
-            None => self.each(states, now, None, Some(Step::Answer), |_| true),
-            Some(Some(place)) => {
-                let bit = 1 << place;
-                self.each(states, now, None, Some(Step::Answer), |made| {
-                    made & bit != 0
-                });
-            }
-            Some(None) => {}
-        }
+    /// A call that it made for certain was answered.
+    pub(super) fn answer(&mut self, now: u64, states: &mut States) {
+        self.each(states, now, None, Some(Step::Answer), |_| true);
+    }
+
+    /// The contested call in this place was answered, which concerns the hypotheses that made it.
+    pub(super) fn answer_contested(&mut self, place: u8, now: u64, states: &mut States) {
+        let bit = 1 << place;
+        self.each(states, now, None, Some(Step::Answer), |made| {
+            made & bit != 0
+        });
     }
 
     /// It ended.
@@ -190,96 +185,83 @@ impl Request {
         step: Option<Step>,
         concerns: impl Fn(u32) -> bool,
     ) {
-        for at in 0..self.hypotheses.len() {
-            let hypothesis = self.hypotheses[at];
+        // The only one is certain, however unlikely it was.
+        let is_certain = self.hypotheses.len() == 1;
+        for hypothesis in &mut self.hypotheses {
             if !concerns(hypothesis.made) {
                 continue;
             }
-            let delay = now.saturating_sub(hypothesis.since);
-            let mut likely = states.stayed(hypothesis.state, delay);
-            if let Some(event) = event {
-                likely *= states.hazard(hypothesis.state, event, delay);
+            let Hypothesis { state, since, .. } = *hypothesis;
+            if !is_certain {
+                let delay = now.saturating_sub(since);
+                let mut likely = states.stayed(state, delay);
+                if let Some(event) = event {
+                    likely *= states.hazard(state, event, delay);
+                }
+                hypothesis.weight *= likely.max(LEAST);
             }
-            let mut next = self.step(hypothesis, now, event, step, states);
-            next.weight = hypothesis.weight * likely.max(LEAST);
-            self.hypotheses[at] = next;
+            hypothesis.step(now, event, &mut self.path);
+            if let Some(step) = step {
+                hypothesis.state = states.after(state, step);
+            }
         }
         self.normalise();
         self.learn_if_long(states);
     }
 
     /// Some hypotheses have made the call, and some not. Says which other contested calls no hypothesis
-    /// has made any more, and whether any has made this one.
+    /// has made any more, and the place of this one, if any has made it.
     pub(super) fn contest(
         &mut self,
-        claim: Claim<'_>,
+        claimed: &Claimed<'_>,
         states: &mut States,
-        mut given_up: impl FnMut(u32),
-    ) -> bool {
-        let Some(place) = self.free_place() else {
-            return false;
+        scratch: &mut Scratch,
+        given_up: impl FnMut(Contest),
+    ) -> Option<u8> {
+        let message = 1.0 / claimed.others.max(1e-12);
+        let place = self.contests.begin(Contest {
+            call: claimed.call,
+            candidate: claimed.candidate,
+            share: f64::from(message) * f64::from(claimed.all),
+        })?;
+        let alone;
+        let worths = if let [only] = self.hypotheses.as_slice() {
+            let delay = claimed.now.saturating_sub(only.since);
+            let without = only.weight * states.stayed(only.state, delay);
+            let with = without * claimed.rate;
+            alone = [Worth { without, with }];
+            &alone
+        } else {
+            claimed.worths
         };
-        self.contests[place] = Some(Contest {
-            call: claim.call,
-            share: f64::from(claim.message) * f64::from(claim.all),
-        });
-        let mut values = claim.scratch.values.borrow_mut();
-        values.clear();
-        let mut sum = 0.0;
-        for (at, hypothesis) in self.hypotheses.iter().enumerate() {
-            let delay = claim.now.saturating_sub(hypothesis.since);
-            let without = hypothesis.weight * states.stayed(hypothesis.state, delay);
-            let hazard = states.hazard(hypothesis.state, claim.event, delay);
-            let with = without * hazard * claim.factor * claim.message;
-            values.push((without, false, at));
-            values.push((with, true, at));
-            sum += without + with;
-        }
-        if !(sum > 0.0 && sum.is_finite()) {
-            // Out of range, as after hours in a state that never lasted: nothing is told apart.
-            values.iter_mut().for_each(|(value, ..)| *value = 1.0);
-            #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
-            let count = values.len() as f32;
-            sum = count;
-        }
-        values.retain(|(value, ..)| *value >= MIN_SHARE * sum);
-        values.sort_by(|a, b| b.0.total_cmp(&a.0));
-        values.truncate(claim.max_hypotheses);
-        let sum: f32 = values.iter().map(|(value, ..)| value).sum();
-        let mut before = claim.scratch.before.borrow_mut();
-        before.clear();
-        before.append(&mut self.hypotheses);
-        let step = Some(Step::Call(claim.kind));
-        for (value, makes, at) in values.iter() {
-            let hypothesis = before[*at];
-            let next = if *makes {
-                let next = self.step(hypothesis, claim.now, Some(claim.event), step, states);
-                Hypothesis {
-                    weight: value / sum,
-                    made: next.made | 1 << place,
-                    ..next
-                }
-            } else {
-                Hypothesis {
-                    weight: hypothesis.weight / sum,
-                    ..hypothesis
-                }
-            };
-            self.hypotheses.push(next);
-        }
-        drop((values, before));
-        self.normalise();
-        let made = self.hypotheses.iter().fold(0, |all, h| all | h.made);
-        for (at, contest) in self.contests.iter_mut().enumerate() {
-            if made & 1 << at == 0
-                && let Some(contest) = contest.take()
-                && contest.call != claim.call
-            {
-                given_up(contest.call);
+        let Scratch { kept, next } = scratch;
+        keep(
+            worths,
+            [claimed.factor, message],
+            claimed.max_hypotheses,
+            kept,
+        );
+        let sum: f32 = kept.iter().map(|half| half.value).sum();
+        next.clear();
+        let mut made = 0;
+        for half in kept.iter() {
+            let mut hypothesis = self.hypotheses[half.of];
+            if half.makes {
+                let state = hypothesis.state;
+                hypothesis.step(claimed.now, Some(Event::Call(claimed.kind)), &mut self.path);
+                hypothesis.state = states.after(state, Step::Call(claimed.kind));
+                hypothesis.made |= 1 << place;
+                hypothesis.weight = half.value;
             }
+            hypothesis.weight /= sum;
+            made |= hypothesis.made;
+            next.push(hypothesis);
         }
+        std::mem::swap(&mut self.hypotheses, next);
+        self.normalise();
+        self.contests.keep(made, given_up);
         self.learn_if_long(states);
-        made & 1 << place != 0
+        (made & 1 << place != 0).then_some(place)
     }
 
     /// What it may have done, now that it has ended, without what others think of that.
@@ -292,10 +274,8 @@ impl Request {
         let choice = |hypothesis: &Hypothesis| {
             let mut made = B::default();
             let mut weight = f64::from(hypothesis.weight);
-            for (at, contest) in self.contests.iter().enumerate() {
-                if let Some(contest) = contest
-                    && hypothesis.made & 1 << at != 0
-                {
+            for (place, contest) in self.contests.iter() {
+                if hypothesis.made & 1 << place != 0 {
                     made |= bit(contest.call);
                     weight /= contest.share;
                 }
@@ -314,29 +294,17 @@ impl Request {
         }
     }
 
-    /// Nothing more becomes known of this call.
-    pub(super) fn settle(&mut self, call: u32) {
-        if let Some(place) = self.place(call) {
-            self.contests[place] = None;
-            for hypothesis in &mut self.hypotheses {
-                hypothesis.made &= !(1 << place);
-            }
+    /// Nothing more becomes known of the call in this place.
+    pub(super) fn settle(&mut self, place: u8) {
+        self.contests.end(place);
+        for hypothesis in &mut self.hypotheses {
+            hypothesis.made &= !(1 << place);
         }
     }
 
-    /// Whether it can have made one more contested call.
-    pub(super) fn has_room(&self) -> bool {
-        self.free_place().is_some()
-    }
-
     /// The contested calls that it may have made.
-    pub(super) fn contested(&self) -> impl Iterator<Item = u32> {
-        self.contests.iter().flatten().map(|contest| contest.call)
-    }
-
-    /// Whether any call of it is contested.
-    pub(super) fn is_contested(&self) -> bool {
-        self.contests.iter().any(Option::is_some)
+    pub(super) fn contests(&self) -> &Contests {
+        &self.contests
     }
 
     /// Teaches `states` the way that it took, and says which kinds of call it made, each with its
@@ -347,56 +315,27 @@ impl Request {
                 made(kind, f64::from(hypothesis.weight));
             }
         }
-        self.learn_visits(states);
+        self.learn_path(states);
     }
 
     fn learn_if_long(&mut self, states: &mut States) {
-        if self.visits.len() > MAX_STEPS {
-            self.normalise();
-            self.learn_visits(states);
+        if self.path.is_long() {
+            self.learn_path(states);
         }
     }
 
-    fn learn_visits(&mut self, states: &mut States) {
+    fn learn_path(&mut self, states: &mut States) {
         for hypothesis in &mut self.hypotheses {
-            let mut at = hypothesis.step;
-            while let Some(visit) = self.visits.get(at as usize) {
-                states.learn(visit.state, visit.event, visit.delay, hypothesis.weight);
-                at = visit.before;
-            }
+            self.path.learn(hypothesis.step, hypothesis.weight, states);
             hypothesis.step = BEGINNING;
         }
-        self.visits.clear();
-    }
-
-    fn step(
-        &mut self,
-        hypothesis: Hypothesis,
-        now: u64,
-        event: Option<Event>,
-        step: Option<Step>,
-        states: &mut States,
-    ) -> Hypothesis {
-        self.visits.push(Visit {
-            before: hypothesis.step,
-            state: hypothesis.state,
-            event,
-            delay: now.saturating_sub(hypothesis.since),
-        });
-        Hypothesis {
-            state: step.map_or(hypothesis.state, |step| {
-                states.after(hypothesis.state, step)
-            }),
-            since: now,
-            step: u32::try_from(self.visits.len() - 1).unwrap_or(BEGINNING),
-            ..hypothesis
-        }
+        self.path.clear();
     }
 
     /// How many hypotheses and visits there are.
     #[cfg(test)]
     pub(super) fn sizes(&self) -> (usize, usize) {
-        (self.hypotheses.len(), self.visits.len())
+        (self.hypotheses.len(), self.path.len())
     }
 
     fn normalise(&mut self) {
@@ -410,13 +349,17 @@ impl Request {
             };
         }
     }
+}
 
-    fn place(&self, call: u32) -> Option<usize> {
-        let is_it = |contest: &Option<Contest>| contest.is_some_and(|c| c.call == call);
-        self.contests.iter().position(is_it)
-    }
-
-    fn free_place(&self) -> Option<usize> {
-        self.contests.iter().position(Option::is_none)
+impl Hypothesis {
+    /// What it is now in ended with `event`, or was cut short; the state is yet to be changed.
+    fn step(&mut self, now: u64, event: Option<Event>, path: &mut Path) {
+        self.step = path.step(Visit {
+            before: self.step,
+            state: self.state,
+            event,
+            delay: now.saturating_sub(self.since),
+        });
+        self.since = now;
     }
 }

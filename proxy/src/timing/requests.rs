@@ -10,6 +10,12 @@ pub struct RequestKey {
     generation: u32,
 }
 
+impl RequestKey {
+    pub(super) fn slot(self) -> u32 {
+        self.slot
+    }
+}
+
 /// A request with what the caller calls it.
 #[derive(Debug)]
 pub(super) struct Entry<T> {
@@ -43,9 +49,19 @@ impl<T: Copy> Requests<T> {
         }
     }
 
-    /// The slots of the open ones, in no order.
-    pub(super) fn open(&self) -> &[u32] {
-        &self.open
+    /// How many are open.
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The open ones, in no order.
+    pub(super) fn open_entries(&self) -> impl Iterator<Item = (RequestKey, &Entry<T>)> {
+        self.open.iter().filter_map(|slot| {
+            let entry = self.get(*slot)?;
+            let generation = entry.generation;
+            let slot = *slot;
+            Some((RequestKey { slot, generation }, entry))
+        })
     }
 
     pub(super) fn insert(&mut self, request: Request, name: T) -> RequestKey {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     bins::{Ticks, bin},
-    delays::{Delays, Event},
+    delays::{Delays, Event, Hazards},
 };
 
 /// The most states that are kept apart; beyond, there are a few coarse ones for all routes.
@@ -76,21 +76,21 @@ impl States {
         }
     }
 
-    pub(super) fn delays(&self, state: u32) -> &Delays {
-        &self.all[state as usize].delays
-    }
-
     /// How likely nothing happens in this state for so long.
     pub(super) fn stayed(&self, state: u32, delay: u64) -> f32 {
-        let passed = self
-            .delays(state)
-            .passed(bin(delay), delay, &self.ticks);
+        let delays = &self.all[state as usize].delays;
+        let passed = delays.passed(bin(delay), delay, &self.ticks);
         (-passed).exp()
     }
 
     /// The rate at which this state ends by `event` after `delay`, per second.
     pub(super) fn hazard(&self, state: u32, event: Event, delay: u64) -> f32 {
-        self.delays(state).hazards(event)[bin(delay)]
+        self.hazards(state, event)[bin(delay)]
+    }
+
+    /// The same for each bin of delays.
+    pub(super) fn hazards(&self, state: u32, event: Event) -> &Hazards {
+        self.all[state as usize].delays.hazards(event)
     }
 
     /// The kinds of call that were made on the way to this state.

@@ -2,11 +2,12 @@
 
 use super::{
     super::{
-        calls::{Candidate, Maker},
+        calls::{Candidate, Maker, Stands},
         decision::{MAX_NAMED, Settled},
         joint::{Bit, Set},
+        order::Made,
     },
-    Filter, MAX_SPARE,
+    Filter, MAX_SPARE, narrow,
 };
 
 /// A call is settled after this long, whatever may still become known.
@@ -25,7 +26,7 @@ impl<T: Copy> Filter<T> {
         let choices = entry
             .request
             .choices(|call| match calls.get(call).map(|call| &call.maker) {
-                Some(Maker::Contested { bit, .. }) => bit.set(),
+                Some(Maker::Contested(contested)) => contested.bit.set(),
                 _ => Set::default(),
             });
         self.expect_others();
@@ -37,17 +38,12 @@ impl<T: Copy> Filter<T> {
     pub(super) fn expect_others(&mut self) {
         let joint = &mut self.joint;
         self.calls.contested_mut(|call| {
-            if let Maker::Contested {
-                candidates,
-                bit,
-                is_expected,
-            } = &mut call.maker
-                && !*is_expected
+            if let Maker::Contested(contested) = &mut call.maker
+                && !contested.is_expected
             {
-                let open = candidates.iter().filter(|candidate| candidate.is_open);
-                let odds: f32 = open.map(|candidate| candidate.odds).sum();
-                joint.expect(*bit, f64::from(call.background + odds));
-                *is_expected = true;
+                let odds: f32 = contested.open().map(|candidate| candidate.odds).sum();
+                joint.expect(contested.bit, f64::from(call.background + odds));
+                contested.is_expected = true;
             }
         });
     }
@@ -65,21 +61,20 @@ impl<T: Copy> Filter<T> {
         let Some(key) = self.calls.key(slot) else {
             return;
         };
-        let Some((candidates, bit)) = self.calls.settle(slot) else {
+        let Some((mut candidates, bit)) = self.calls.settle(slot) else {
             return;
         };
+        // The likeliest are learnt from first.
+        candidates.sort_by(|a, b| b.odds.total_cmp(&a.odds));
         let Some(call) = self.calls.get_mut(slot) else {
             return;
         };
         let (kept, background) = (call.kept, call.background);
         let (queue, said, kind) = (call.queue.take(), call.said, call.kind);
         let makers = self.makers(&candidates, bit, kept, background);
-        let shown = makers.first().map_or(0.0, |(_, _, shown)| *shown);
-        let makers: Vec<(u32, f32)> = makers
-            .iter()
-            .map(|(request, p, _)| (*request, *p))
-            .collect();
-        let known: f32 = makers.iter().map(|(_, probability)| probability).sum();
+        let shown = makers.first().map_or(0.0, |(_, shown)| *shown);
+        let makers: Vec<Made> = makers.iter().map(|(made, _)| *made).collect();
+        let known: f32 = makers.iter().map(|made| made.probability).sum();
         if let Some(queue) = &queue {
             self.orders.learn(queue, &makers);
         }
@@ -90,7 +85,7 @@ impl<T: Copy> Filter<T> {
         if let Some(said) = said
             && said.confidence >= self.threshold
         {
-            let said_so = |(request, _): &&(u32, f32)| *request == said.request;
+            let said_so = |made: &&Made| made.request == said.request;
             let is_first = makers.first().filter(said_so);
             let confirmed = is_first.map_or(0.0, |_| f64::from(shown));
             self.loads.check(said.open, confirmed);
@@ -105,17 +100,18 @@ impl<T: Copy> Filter<T> {
             likely: [None; MAX_NAMED],
             doubt,
         };
-        for (named, (request, probability)) in settled.likely.iter_mut().zip(&makers) {
-            *named = self.name(*request).map(|name| (name, *probability));
+        for (named, made) in settled.likely.iter_mut().zip(&makers) {
+            let name = self.name(made.request);
+            *named = name.map(|name| (name, made.probability));
         }
         if self.settled.len() < MAX_SETTLED {
             self.settled.push(settled);
         }
         for candidate in &candidates {
             if let Some(entry) = self.requests.get_mut(candidate.request) {
-                entry.request.settle(slot);
+                entry.request.settle(candidate.place);
                 entry.kept = entry.kept.min(kept);
-                if !candidate.is_open {
+                if candidate.stands == Stands::Ended {
                     self.forget_if_done(candidate.request);
                 }
             }
@@ -131,16 +127,16 @@ impl<T: Copy> Filter<T> {
         bit: Bit,
         kept: f64,
         background: f32,
-    ) -> Vec<(u32, f32, f32)> {
+    ) -> Vec<(Made, f32)> {
         let ended = self.joint.settle(bit);
         let left = (1.0 - ended.iter().map(|(_, share)| share).sum::<f64>()).max(0.0);
-        let open = |candidate: &Candidate| candidate.is_open;
+        let open = |candidate: &Candidate| candidate.stands == Stands::Open;
         let odds = |of: &dyn Fn(&Candidate) -> bool| -> f64 {
             let odds: f32 = candidates.iter().filter(|c| of(c)).map(|c| c.odds).sum();
             f64::from(background + odds).max(f64::MIN_POSITIVE)
         };
         let (all, of_open) = (odds(&|_| true), odds(&open));
-        let mut makers: Vec<(u32, f32, f32)> = Vec::with_capacity(candidates.len());
+        let mut makers: Vec<(Made, f32)> = Vec::with_capacity(candidates.len());
         for candidate in candidates {
             let odds = f64::from(candidate.odds);
             let together = if open(candidate) {
@@ -153,10 +149,14 @@ impl<T: Copy> Filter<T> {
             };
             let shown = kept * together;
             let probability = shown + (1.0 - kept) * odds / all;
-            #[expect(clippy::cast_possible_truncation, reason = "probabilities")]
-            makers.push((candidate.request, probability as f32, shown as f32));
+            let made = Made {
+                request: candidate.request,
+                probability: narrow(probability),
+                is_equal: candidate.is_equal,
+            };
+            makers.push((made, narrow(shown)));
         }
-        makers.sort_by(|a, b| b.1.total_cmp(&a.1));
+        makers.sort_by(|(a, _), (b, _)| b.probability.total_cmp(&a.probability));
         makers
     }
 
@@ -164,7 +164,7 @@ impl<T: Copy> Filter<T> {
         let is_done = self
             .requests
             .get(slot)
-            .is_some_and(|entry| !entry.request.is_contested());
+            .is_some_and(|entry| entry.request.contests().is_empty());
         if is_done {
             self.forget(slot);
         }

@@ -6,9 +6,11 @@ use super::{
     super::{
         background::{Background, Clock},
         bins::{BINS, Ticks, bin, seconds, start},
+        claims::{Claim, Claims},
         delays::{Delays, Event},
         guards::{Audit, Bands, Loads, Makers},
-        order::{Equal, Orders, Queue},
+        order::{Made, Orders},
+        request::Standing,
     },
     sim::{MS, SECOND, US},
 };
@@ -151,12 +153,20 @@ fn a_band_of_confidence_has_to_be_worth_it() {
     assert!(bands.are_worth_it(0.99));
 }
 
-fn equal(place: usize, request: u32, since: u64) -> Equal {
-    Equal {
-        place,
+/// Requests that are equally far, since these times.
+fn equals<const N: usize>(requests: [(u32, u64); N]) -> [Claim; N] {
+    requests.map(|(request, since)| Claim {
         request,
-        since,
-    }
+        standing: Standing {
+            rate: 1.0,
+            state: 0,
+            since,
+        },
+        weight: 1.0,
+        odds: 1.0,
+        is_equal: false,
+        worths: (0, 0),
+    })
 }
 
 #[test]
@@ -164,21 +174,44 @@ fn that_the_first_is_served_first_is_learnt_where_it_is_so() {
     let raised = |is_fifo: bool| {
         let mut orders = Orders::default();
         for round in 0..200 {
-            let mut odds = [(7, 1.0), (8, 1.0), (9, 1.0)];
-            let equals = [equal(0, 7, 30), equal(1, 8, 10), equal(2, 9, 20)];
-            let preference = orders.prefer(0, &equals, &mut odds).unwrap();
-            assert_eq!(preference.first, 8);
-            let queue = Queue::new(&preference, &equals);
-            let maker = if is_fifo { 8 } else { 7 + round % 3 };
-            orders.learn(&queue, &[(maker, 1.0)]);
+            let mut claims = equals([(7, 30), (8, 10), (9, 20)]);
+            let queue = orders.prefer(&mut claims).unwrap();
+            assert_eq!(queue.first, 8);
+            let made = Made {
+                request: if is_fifo { 8 } else { 7 + round % 3 },
+                probability: 1.0,
+                is_equal: true,
+            };
+            orders.learn(&queue, &[made]);
         }
-        let mut odds = [(7, 1.0), (8, 1.0)];
-        let equals = [equal(0, 7, 2), equal(1, 8, 1)];
-        orders.prefer(0, &equals, &mut odds).unwrap();
-        odds[1].1 / odds[0].1
+        let mut claims = equals([(7, 2), (8, 1)]);
+        orders.prefer(&mut claims).unwrap();
+        assert_eq!(claims[1].odds, claims[1].weight, "one is as the other");
+        claims[1].odds / claims[0].odds
     };
     assert!(raised(true) > 20.0);
     assert!((0.5..2.0).contains(&raised(false)));
+}
+
+#[test]
+fn the_likeliest_are_named_in_their_order() {
+    let odds = [3.0, 1.0, 7.0, 3.0, 9.0, 1e-9, 5.0];
+    let mut claims = Claims::default();
+    claims
+        .all
+        .extend(equals([0, 1, 2, 3, 4, 5, 6].map(|at| (at, 0))));
+    for (claim, odds) in claims.all.iter_mut().zip(odds) {
+        claim.odds = odds;
+    }
+    let candidates = claims.candidates(2.0);
+    assert_eq!(candidates.count, 6, "one is too unlikely");
+    assert_eq!(candidates.total, 30.0);
+    let named = candidates.likeliest.map(|likely| likely.unwrap().0);
+    assert_eq!(named, [4, 2, 6, 0], "of equals the first");
+    claims.all.truncate(1);
+    let candidates = claims.candidates(1e-6);
+    assert!(candidates.is_one_alone());
+    assert_eq!(candidates.likeliest[1], None);
 }
 
 #[test]

@@ -1,0 +1,133 @@
+//! What the open requests claim when a call begins, each by its odds of having made it.
+
+use super::{
+    decision::MAX_NAMED,
+    kept::Worth,
+    outlook::Outlooks,
+    request::Standing,
+    requests::{RequestKey, Requests},
+};
+
+/// Who is less likely than this to have made a call is no candidate.
+const MIN_CANDIDATE: f32 = 1e-4;
+
+/// The most that a request is weighed up.
+const MAX_WEIGHT: f32 = 1e9;
+
+/// What one request claims.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    pub(super) request: u32,
+    pub(super) standing: Standing,
+    /// By what its rate is multiplied, for what else is known.
+    pub(super) weight: f32,
+    /// Its rate, weighed.
+    pub(super) odds: f32,
+    /// Whether it is as far as the likeliest.
+    pub(super) is_equal: bool,
+    /// Where its [worths](Claims::worths) begin, and where they end.
+    pub(super) worths: (usize, usize),
+}
+
+/// What all of them claim.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    pub(super) all: Vec<Claim>,
+    worths: Vec<Worth>,
+}
+
+impl Claims {
+    /// Asks all open requests. What was claimed before is forgotten.
+    pub(super) fn ask<T: Copy>(
+        &mut self,
+        requests: &Requests<T>,
+        outlooks: &mut Outlooks<'_>,
+        weigh: impl Fn(RequestKey) -> f32,
+    ) {
+        self.all.clear();
+        self.worths.clear();
+        for (key, entry) in requests.open_entries() {
+            let from = self.worths.len();
+            let Some(standing) = entry.request.standing(outlooks, &mut self.worths) else {
+                continue;
+            };
+            // What is no number weighs nothing, and nothing weighs so much that a sum overflows.
+            let weight = weigh(key);
+            let weight = if weight.is_nan() {
+                0.0
+            } else {
+                weight.clamp(0.0, MAX_WEIGHT)
+            };
+            self.all.push(Claim {
+                request: key.slot(),
+                standing,
+                weight,
+                odds: weight * standing.rate,
+                is_equal: false,
+                worths: (from, self.worths.len()),
+            });
+        }
+    }
+
+    /// What each hypothesis of a request is worth, if it has several.
+    pub(super) fn worths(&self, claim: &Claim) -> &[Worth] {
+        let (from, to) = claim.worths;
+        self.worths.get(from..to).unwrap_or_default()
+    }
+
+    /// The candidates, given how many such calls come by themselves.
+    pub(super) fn candidates(&self, background: f32) -> Candidates {
+        let total = background + self.all.iter().map(|claim| claim.odds).sum::<f32>();
+        let mut candidates = Candidates {
+            background,
+            total,
+            count: 0,
+            likeliest: [None; MAX_NAMED],
+        };
+        for claim in &self.all {
+            if candidates.has(claim) {
+                candidates.count += 1;
+                candidates.name(claim);
+            }
+        }
+        candidates
+    }
+}
+
+/// Those who may have made a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidates {
+    pub(super) background: f32,
+    /// The odds of all claims, and the background.
+    pub(super) total: f32,
+    pub(super) count: usize,
+    /// The requests with the highest odds, the likeliest first.
+    pub(super) likeliest: [Option<(u32, f32)>; MAX_NAMED],
+}
+
+impl Candidates {
+    pub(super) fn has(&self, claim: &Claim) -> bool {
+        claim.odds >= MIN_CANDIDATE * self.total
+    }
+
+    /// Whether it can only be the likeliest.
+    pub(super) fn is_one_alone(&self) -> bool {
+        self.count == 1 && self.background < MIN_CANDIDATE * self.total
+    }
+
+    /// How likely it is who has these odds.
+    pub(super) fn share(&self, odds: f32) -> f32 {
+        odds / self.total.max(f32::MIN_POSITIVE)
+    }
+
+    /// Of those with the same odds the first is named first.
+    fn name(&mut self, claim: &Claim) {
+        let mut next = Some((claim.request, claim.odds));
+        for likely in &mut self.likeliest {
+            let is_less = |odds: f32| next.is_some_and(|(_, next)| next <= odds);
+            if !likely.is_some_and(|(_, odds)| is_less(odds)) {
+                std::mem::swap(likely, &mut next);
+            }
+        }
+    }
+}
