@@ -11,6 +11,7 @@ pub(super) const BINS: usize = 112;
 const UNIT: u64 = 4096;
 
 /// The bin of a delay in nanoseconds.
+#[inline]
 pub(super) fn bin(delay: u64) -> usize {
     let x = delay.saturating_add(UNIT);
     let octave = 63 - x.leading_zeros();
@@ -56,6 +57,7 @@ impl Ticks {
     }
 
     /// How long after the first tick in its bin a delay ends, in seconds.
+    #[inline]
     pub(super) fn within(&self, bin: usize, delay: u64) -> f64 {
         seconds(delay.saturating_sub(self.first[bin]))
     }
@@ -63,6 +65,7 @@ impl Ticks {
 
 /// Nanoseconds as seconds.
 #[expect(clippy::cast_precision_loss, reason = "a delay needs no 53 bits")]
+#[inline]
 pub(super) fn seconds(nanos: u64) -> f64 {
     nanos as f64 * 1e-9
 }

@@ -1,6 +1,10 @@
 //! The calls that something can still become known of.
 
-use super::{contests::Contest, joint::Bit, order::Queue, requests::RequestKey};
+use super::{
+    joint::{Bit, MAX_CONTESTED},
+    order::Queue,
+    requests::RequestKey,
+};
 
 /// The most calls that are remembered at a time.
 const MAX_CALLS: usize = 4096;
@@ -21,25 +25,11 @@ impl CallKey {
     }
 }
 
-/// Whether a request may still be found to have made a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stands {
-    /// It is open: what it does next will tell.
-    Open,
-    /// It has ended, and is held against the others.
-    Ended,
-    /// It did not make the call.
-    Out,
-}
-
-/// A request that may have made a call.
+/// A request that may have made a call when it began. Whether it still may, the request knows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
     pub(super) request: u32,
     pub(super) odds: f32,
-    /// The call's place among those that the request may have made.
-    pub(super) place: u8,
-    pub(super) stands: Stands,
     /// Whether it was as far as the likeliest.
     pub(super) is_equal: bool,
 }
@@ -47,21 +37,25 @@ pub(super) struct Candidate {
 /// Those who may have made a call.
 #[derive(Debug)]
 pub(super) struct Contested {
-    /// In a fixed order, by which [`Calls::give_up`] and [`Calls::ended`] find them.
-    candidates: Vec<Candidate>,
-    /// How many are open.
-    open: usize,
     pub(super) bit: Bit,
+    /// The odds of all when it began.
+    pub(super) all: f32,
+    pub(super) candidates: Vec<Candidate>,
+    /// How many of them still may have made it and are open, and how many have ended.
+    open: usize,
+    ended: usize,
     /// Whether [`Joint`](super::joint::Joint) knows what is expected of those that are open.
     pub(super) is_expected: bool,
 }
 
 impl Contested {
-    pub(super) fn new(bit: Bit) -> Self {
+    pub(super) fn new(bit: Bit, all: f32) -> Self {
         Self {
+            bit,
+            all,
             candidates: Vec::new(),
             open: 0,
-            bit,
+            ended: 0,
             is_expected: false,
         }
     }
@@ -72,22 +66,40 @@ impl Contested {
         self.candidates = candidates;
     }
 
-    /// Those that are open.
-    pub(super) fn open(&self) -> impl Iterator<Item = &Candidate> {
-        let is_open = |candidate: &&Candidate| candidate.stands == Stands::Open;
-        self.candidates.iter().filter(is_open)
+    /// Whether a candidate is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.open > 0
     }
 
-    /// Something became known of an open one.
-    fn leaves(&mut self, candidate: u32, stands: Stands) {
-        if let Some(candidate) = self.candidates.get_mut(candidate as usize)
-            && candidate.stands == Stands::Open
-        {
-            candidate.stands = stands;
-            self.open -= 1;
-            self.is_expected = false;
+    /// An open candidate did not make the call.
+    #[inline]
+    pub(super) fn give_up(&mut self) {
+        self.open = self.open.saturating_sub(1);
+        self.is_expected = false;
+        if self.open + self.ended == 0 {
+            self.candidates.clear();
         }
     }
+
+    /// A candidate has ended.
+    pub(super) fn ended(&mut self) {
+        self.ended += 1;
+        self.give_up();
+    }
+
+    /// What a hypothesis was multiplied by because a request with these odds made the call, in shares of the
+    /// odds of all.
+    pub(super) fn share(&self, request: u32) -> f64 {
+        let is_it = |candidate: &&Candidate| candidate.request == request;
+        let found = self.candidates.iter().find(is_it);
+        let odds = found.map_or(0.0, |candidate| candidate.odds);
+        f64::from(message(odds, self.all)) * f64::from(self.all)
+    }
+}
+
+/// What a hypothesis is multiplied by if a request with these odds made a call, against all others.
+pub(super) fn message(odds: f32, all: f32) -> f32 {
+    1.0 / (all - odds).max(1e-12)
 }
 
 /// What was said of a call when it began.
@@ -146,6 +158,8 @@ pub(super) struct Calls {
     free: Vec<u32>,
     /// Contested ones, the oldest first: no more than there are bits.
     contested: Vec<u32>,
+    /// The slots of contested calls by their bits.
+    by_bit: Box<[u32; MAX_CONTESTED]>,
     generation: u32,
     /// The slot that is looked at next where one has to be given up.
     next_given_up: usize,
@@ -157,6 +171,7 @@ impl Calls {
             slots: Vec::new(),
             free: Vec::new(),
             contested: Vec::new(),
+            by_bit: Box::new([u32::MAX; MAX_CONTESTED]),
             generation: 0,
             next_given_up: 0,
         }
@@ -189,8 +204,9 @@ impl Calls {
             slot,
             generation: self.generation,
         };
-        if matches!(call.maker, Maker::Contested(_)) {
+        if let Maker::Contested(contested) = &call.maker {
             self.contested.push(slot);
+            self.by_bit[contested.bit.number()] = slot;
         }
         self.slots[slot as usize] = Some(call);
         Some(key)
@@ -206,10 +222,12 @@ impl Calls {
         Some(CallKey { slot, generation })
     }
 
+    #[inline]
     pub(super) fn get(&self, slot: u32) -> Option<&Call> {
         self.slots.get(slot as usize)?.as_ref()
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Call> {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
@@ -243,45 +261,29 @@ impl Calls {
     /// The first contested call none of whose candidates is open.
     pub(super) fn all_ended(&self) -> Option<u32> {
         let has_open = |slot: &u32| match self.get(*slot).map(|call| &call.maker) {
-            Some(Maker::Contested(contested)) => contested.open > 0,
+            Some(Maker::Contested(contested)) => contested.is_open(),
             _ => true,
         };
         let mut contested = self.contested.iter().copied();
         contested.find(|slot| !has_open(slot))
     }
 
-    /// Who may have made this call, if it is contested.
-    pub(super) fn contested_at(&mut self, slot: u32) -> Option<&mut Contested> {
-        match &mut self.get_mut(slot)?.maker {
-            Maker::Contested(contested) => Some(contested),
-            Maker::Certain(_) | Maker::Settled => None,
+    /// Who may have made the contested call for which a bit stands.
+    #[inline]
+    pub(super) fn at(&mut self, bit: Bit) -> Option<&mut Contested> {
+        match &mut self.get_mut(self.by_bit[bit.number()])?.maker {
+            Maker::Contested(contested) if contested.bit == bit => Some(contested),
+            _ => None,
         }
     }
 
-    /// An open request did not make this call.
-    pub(super) fn give_up(&mut self, contest: Contest) {
-        if let Some(contested) = self.contested_at(contest.call) {
-            contested.leaves(contest.candidate, Stands::Out);
-        }
-    }
-
-    /// A request that may have made this call has ended.
-    pub(super) fn ended(&mut self, contest: Contest) {
-        if let Some(contested) = self.contested_at(contest.call) {
-            contested.leaves(contest.candidate, Stands::Ended);
-        }
-    }
-
-    /// A contested call is not any more; these are the requests that may have made it.
-    pub(super) fn settle(&mut self, slot: u32) -> Option<(Vec<Candidate>, Bit)> {
+    /// A contested call is not any more; this is who may have made it.
+    pub(super) fn settle(&mut self, slot: u32) -> Option<Contested> {
         let at = self.contested.iter().position(|known| *known == slot)?;
         self.contested.remove(at);
         let call = self.get_mut(slot)?;
         match std::mem::replace(&mut call.maker, Maker::Settled) {
-            Maker::Contested(mut contested) => {
-                contested.candidates.retain(|c| c.stands != Stands::Out);
-                Some((contested.candidates, contested.bit))
-            }
+            Maker::Contested(contested) => Some(contested),
             other => {
                 call.maker = other;
                 None

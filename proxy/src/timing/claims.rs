@@ -70,6 +70,7 @@ impl Claims {
     }
 
     /// What each hypothesis of a request is worth, if it has several.
+    #[inline]
     pub(super) fn worths(&self, claim: &Claim) -> &[Worth] {
         let (from, to) = claim.worths;
         self.worths.get(from..to).unwrap_or_default()
@@ -106,6 +107,7 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
+    #[inline]
     pub(super) fn has(&self, claim: &Claim) -> bool {
         claim.odds >= MIN_CANDIDATE * self.total
     }

@@ -45,7 +45,7 @@ pub(super) struct Delays {
 }
 
 /// The rate of one event in each bin, per second.
-pub(super) type Hazards = Box<[f32; BINS]>;
+type Hazards = Box<[f32; BINS]>;
 
 #[derive(Debug)]
 struct Exit {
@@ -79,12 +79,19 @@ impl Delays {
     }
 
     /// The rate of `event` in each bin.
-    pub(super) fn hazards(&self, event: Event) -> &Hazards {
+    pub(super) fn hazards(&self, event: Event) -> &[f32; BINS] {
         let exit = self.exits.iter().find(|exit| exit.event == event);
         exit.map_or(&self.unseen, |exit| &exit.hazards)
     }
 
-    /// The natural logarithm of the chance that nothing happens until `delay`, which is in `bin`, negated.
+    /// How likely nothing happens until `delay`, which is in `bin`.
+    #[inline]
+    pub(super) fn stayed(&self, bin: usize, delay: u64, ticks: &Ticks) -> f32 {
+        (-self.passed(bin, delay, ticks)).exp()
+    }
+
+    /// The natural logarithm of that, negated.
+    #[inline]
     pub(super) fn passed(&self, bin: usize, delay: u64, ticks: &Ticks) -> f32 {
         #[expect(clippy::cast_possible_truncation, reason = "a weight")]
         let within = ticks.within(bin, delay) as f32;

@@ -17,31 +17,40 @@ pub(super) struct Worth {
 pub(super) struct Half {
     pub(super) value: f32,
     /// The place of the hypothesis.
-    pub(super) of: usize,
+    pub(super) of: u16,
     /// Whether it made the call.
     pub(super) makes: bool,
 }
 
 /// The halves that are kept, at most so many, the worthiest first.
 ///
-/// A rate counts for as much as `by` says. The order matters: in it they are learnt from.
-pub(super) fn keep(worths: &[Worth], by: [f32; 2], most: usize, kept: &mut Vec<Half>) {
-    let [factor, message] = by;
+/// A rate counts for as much as `factor` says. The order matters: in it they are learnt from.
+#[inline]
+pub(super) fn keep(worths: &[Worth], factor: f32, most: usize, kept: &mut Vec<Half>) {
     kept.clear();
-    let mut sum = 0.0;
-    for (of, worth) in worths.iter().enumerate() {
-        let with = worth.with * factor * message;
-        sum += worth.without + with;
-        for (value, makes) in [(worth.without, false), (with, true)] {
-            kept.push(Half { value, of, makes });
+    let both = |worth: &Worth| worth.without + worth.with * factor;
+    let sum: f32 = worths.iter().map(both).sum();
+    // Out of range, as after hours in a state that never lasted: nothing is told apart.
+    let is_even = !(sum > 0.0 && sum.is_finite());
+    let least = if is_even { 0.0 } else { MIN_SHARE * sum };
+    for (of, worth) in (0_u16..).zip(worths) {
+        for (value, makes) in [(worth.without, false), (worth.with * factor, true)] {
+            let value = if is_even { 1.0 } else { value };
+            if value >= least {
+                insert(kept, Half { value, of, makes });
+            }
         }
     }
-    if !(sum > 0.0 && sum.is_finite()) {
-        // Out of range, as after hours in a state that never lasted: nothing is told apart.
-        kept.iter_mut().for_each(|half| half.value = 1.0);
-    } else {
-        kept.retain(|half| half.value >= MIN_SHARE * sum);
-        kept.sort_by(|a, b| b.value.total_cmp(&a.value));
-    }
     kept.truncate(most);
+}
+
+/// Adds one behind those that are worth no less. They are two or three, and seldom out of order.
+#[inline]
+fn insert(kept: &mut Vec<Half>, half: Half) {
+    let mut at = kept.len();
+    kept.push(half);
+    while at > 0 && kept[at - 1].value < half.value {
+        kept.swap(at - 1, at);
+        at -= 1;
+    }
 }

@@ -15,7 +15,6 @@ mod bins;
 mod bounded;
 mod calls;
 mod claims;
-mod contests;
 mod decision;
 mod delays;
 mod filter;

@@ -52,8 +52,9 @@ pub(super) struct Orders {
 impl Orders {
     /// Raises the odds of the one that has waited longest among those that are as far as the likeliest.
     pub(super) fn prefer(&self, claims: &mut [Claim]) -> Option<Queue> {
-        let likelier = |a: Claim, b: &Claim| if b.odds >= a.odds { *b } else { a };
-        let most = claims.iter().skip(1).fold(*claims.first()?, likelier);
+        let most = claims.iter().map(|claim| claim.odds).fold(0.0, f32::max);
+        // Of those with the same odds, the last.
+        let most = claims.iter().rev().find(|claim| claim.odds >= most)?;
         let (state, least) = (most.standing.state, most.odds * MIN_EQUAL);
         let mut equals = 0;
         let mut first: Option<usize> = None;

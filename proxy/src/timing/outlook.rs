@@ -5,8 +5,8 @@
 //! equally long: what was looked up for one is at hand for the next.
 
 use super::{
-    bins::bin,
-    delays::{Event, Hazards},
+    bins::{BINS, bin},
+    delays::{Delays, Event},
     states::States,
 };
 
@@ -26,7 +26,8 @@ pub(super) struct Outlook {
 #[derive(Clone, Copy, Debug)]
 struct Known<'s> {
     state: u32,
-    hazards: &'s Hazards,
+    delays: &'s Delays,
+    hazards: &'s [f32; BINS],
     /// What was asked last, and the answer.
     since: u64,
     outlook: Outlook,
@@ -52,43 +53,49 @@ impl<'s> Outlooks<'s> {
     }
 
     /// The rate of the event in a state that began then.
+    #[inline]
     pub(super) fn hazard(&mut self, state: u32, since: u64) -> f32 {
-        let delay = self.now.saturating_sub(since);
-        self.known(state, since).hazards[bin(delay)]
+        let bin = bin(self.now.saturating_sub(since));
+        self.known(state).hazards[bin]
     }
 
     /// A state that began then.
+    #[inline]
     pub(super) fn of(&mut self, state: u32, since: u64) -> Outlook {
-        let (states, now) = (self.states, self.now);
-        let known = self.known(state, since);
+        let (now, ticks) = (self.now, self.states.ticks());
+        let known = self.known(state);
         if known.since != since {
+            let delay = now.saturating_sub(since);
+            let bin = bin(delay);
             known.since = since;
-            known.outlook = outlook(states, state, known.hazards, now.saturating_sub(since));
+            known.outlook = Outlook {
+                stayed: known.delays.stayed(bin, delay, ticks),
+                hazard: known.hazards[bin],
+            };
         }
         known.outlook
     }
 
-    fn known(&mut self, state: u32, since: u64) -> &mut Known<'s> {
+    #[inline]
+    fn known(&mut self, state: u32) -> &mut Known<'s> {
         let known = &mut self.known[state as usize % AT_HAND];
-        if known.is_some_and(|known| known.state != state) {
+        if !matches!(known, Some(known) if known.state == state) {
             *known = None;
         }
         known.get_or_insert_with(|| {
-            let hazards = self.states.hazards(state, self.event);
-            let delay = self.now.saturating_sub(since);
+            let delays = self.states.delays(state);
+            let hazards = delays.hazards(self.event);
             Known {
                 state,
+                delays,
                 hazards,
-                since,
-                outlook: outlook(self.states, state, hazards, delay),
+                // What begins now is known without a question.
+                since: self.now,
+                outlook: Outlook {
+                    stayed: 1.0,
+                    hazard: hazards[bin(0)],
+                },
             }
         })
-    }
-}
-
-fn outlook(states: &States, state: u32, hazards: &Hazards, delay: u64) -> Outlook {
-    Outlook {
-        stayed: states.stayed(state, delay),
-        hazard: hazards[bin(delay)],
     }
 }

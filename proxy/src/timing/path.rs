@@ -29,6 +29,7 @@ pub(super) struct Path {
 
 impl Path {
     /// One more step; says which.
+    #[inline]
     pub(super) fn step(&mut self, visit: Visit) -> u32 {
         let step = u32::try_from(self.visits.len()).unwrap_or(BEGINNING);
         self.visits.push(visit);
@@ -36,6 +37,7 @@ impl Path {
     }
 
     /// Whether it is to be learnt from, for there is much of it.
+    #[inline]
     pub(super) fn is_long(&self) -> bool {
         self.visits.len() > MAX_STEPS
     }

@@ -1,8 +1,9 @@
 //! One request: a mixture of hypotheses about what it has called so far.
 
 use super::{
-    contests::{Contest, Contests},
+    calls::message,
     delays::Event,
+    joint::{Bit, Set},
     kept::{Half, Worth, keep},
     outlook::Outlooks,
     path::{BEGINNING, Path, Visit},
@@ -24,8 +25,8 @@ struct Hypothesis {
     since: u64,
     /// The last step on the way here.
     step: u32,
-    /// Contested calls that were made, by their places.
-    made: u32,
+    /// The contested calls that were made.
+    made: Set,
 }
 
 /// Where a request stands when a call begins.
@@ -38,23 +39,26 @@ pub(super) struct Standing {
     pub(super) since: u64,
 }
 
-/// A call that a request may have made, or another.
+/// A call that each of several requests may have made.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Claimed<'c> {
-    pub(super) call: u32,
+pub(super) struct Disputed {
+    pub(super) bit: Bit,
     pub(super) kind: u16,
     pub(super) now: u64,
-    /// The request's place among the call's candidates.
-    pub(super) candidate: u32,
+    /// The odds of all.
+    pub(super) all: f32,
+    pub(super) max_hypotheses: usize,
+}
+
+/// What one of them has to do with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part<'c> {
     /// Its rate when the call began, and its [worths](Worth) if it has several hypotheses.
     pub(super) rate: f32,
     pub(super) worths: &'c [Worth],
     /// What the call's headers and the order of requests add to the odds.
     pub(super) factor: f32,
-    /// The odds of all others, and with its own.
-    pub(super) others: f32,
-    pub(super) all: f32,
-    pub(super) max_hypotheses: usize,
+    pub(super) odds: f32,
 }
 
 /// Room for [`Request::contest`] to work in.
@@ -69,7 +73,8 @@ pub(super) struct Scratch {
 pub(super) struct Request {
     pub(super) route: u16,
     hypotheses: Vec<Hypothesis>,
-    contests: Contests,
+    /// The contested calls that any hypothesis made.
+    contested: Set,
     path: Path,
 }
 
@@ -77,7 +82,6 @@ pub(super) struct Request {
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     hypotheses: Vec<Hypothesis>,
-    contests: Contests,
     path: Path,
 }
 
@@ -85,7 +89,6 @@ impl Request {
     pub(super) fn begin(now: u64, route: u16, states: &mut States, buffers: Buffers) -> Self {
         let Buffers {
             mut hypotheses,
-            contests,
             path,
         } = buffers;
         hypotheses.push(Hypothesis {
@@ -93,12 +96,12 @@ impl Request {
             state: states.begin(route),
             since: now,
             step: BEGINNING,
-            made: 0,
+            made: Set::default(),
         });
         Self {
             route,
             hypotheses,
-            contests,
+            contested: Set::default(),
             path,
         }
     }
@@ -106,11 +109,9 @@ impl Request {
     /// The room that it had, unless that was more than most need.
     pub(super) fn into_buffers(mut self) -> Option<Buffers> {
         self.hypotheses.clear();
-        self.contests.clear();
         self.path.clear();
         self.path.is_spare().then_some(Buffers {
             hypotheses: self.hypotheses,
-            contests: self.contests,
             path: self.path,
         })
     }
@@ -118,6 +119,7 @@ impl Request {
     /// Where it stands when a call begins.
     ///
     /// What each hypothesis is worth is added to `worths`, if there are several.
+    #[inline]
     pub(super) fn standing(
         &self,
         outlooks: &mut Outlooks<'_>,
@@ -163,12 +165,9 @@ impl Request {
         self.each(states, now, None, Some(Step::Answer), |_| true);
     }
 
-    /// The contested call in this place was answered, which concerns the hypotheses that made it.
-    pub(super) fn answer_contested(&mut self, place: u8, now: u64, states: &mut States) {
-        let bit = 1 << place;
-        self.each(states, now, None, Some(Step::Answer), |made| {
-            made & bit != 0
-        });
+    /// A contested call was answered, which concerns the hypotheses that made it.
+    pub(super) fn answer_contested(&mut self, call: Bit, now: u64, states: &mut States) {
+        self.each(states, now, None, Some(Step::Answer), |made| made.has(call));
     }
 
     /// It ended.
@@ -183,7 +182,7 @@ impl Request {
         now: u64,
         event: Option<Event>,
         step: Option<Step>,
-        concerns: impl Fn(u32) -> bool,
+        concerns: impl Fn(Set) -> bool,
     ) {
         // The only one is certain, however unlikely it was.
         let is_certain = self.hypotheses.len() == 1;
@@ -205,82 +204,72 @@ impl Request {
                 hypothesis.state = states.after(state, step);
             }
         }
-        self.normalise();
-        self.learn_if_long(states);
+        self.share(self.hypotheses.iter().map(|h| h.weight).sum());
+        if self.path.is_long() {
+            self.learn_path(states);
+        }
     }
 
-    /// Some hypotheses have made the call, and some not. Says which other contested calls no hypothesis
-    /// has made any more, and the place of this one, if any has made it.
+    /// Some hypotheses have made the call, and some not. Says which contested calls no hypothesis has
+    /// made any more; this one may be among them.
+    #[inline]
     pub(super) fn contest(
         &mut self,
-        claimed: &Claimed<'_>,
+        disputed: &Disputed,
+        part: &Part<'_>,
         states: &mut States,
         scratch: &mut Scratch,
-        given_up: impl FnMut(Contest),
-    ) -> Option<u8> {
-        let message = 1.0 / claimed.others.max(1e-12);
-        let place = self.contests.begin(Contest {
-            call: claimed.call,
-            candidate: claimed.candidate,
-            share: f64::from(message) * f64::from(claimed.all),
-        })?;
+    ) -> Set {
+        let Disputed { bit, kind, now, .. } = *disputed;
         let alone;
-        let worths = if let [only] = self.hypotheses.as_slice() {
-            let delay = claimed.now.saturating_sub(only.since);
-            let without = only.weight * states.stayed(only.state, delay);
-            let with = without * claimed.rate;
-            alone = [Worth { without, with }];
-            &alone
-        } else {
-            claimed.worths
+        let worths = match *self.hypotheses.as_slice() {
+            [only] => {
+                let delay = now.saturating_sub(only.since);
+                let without = only.weight * states.stayed(only.state, delay);
+                let with = without * part.rate;
+                alone = [Worth { without, with }];
+                &alone
+            }
+            _ => part.worths,
         };
         let Scratch { kept, next } = scratch;
-        keep(
-            worths,
-            [claimed.factor, message],
-            claimed.max_hypotheses,
-            kept,
-        );
-        let sum: f32 = kept.iter().map(|half| half.value).sum();
+        let factor = part.factor * message(part.odds, disputed.all);
+        keep(worths, factor, disputed.max_hypotheses, kept);
         next.clear();
-        let mut made = 0;
+        let (mut made, mut sum) = (Set::default(), 0.0);
         for half in kept.iter() {
-            let mut hypothesis = self.hypotheses[half.of];
+            let mut hypothesis = self.hypotheses[usize::from(half.of)];
             if half.makes {
-                let state = hypothesis.state;
-                hypothesis.step(claimed.now, Some(Event::Call(claimed.kind)), &mut self.path);
-                hypothesis.state = states.after(state, Step::Call(claimed.kind));
-                hypothesis.made |= 1 << place;
                 hypothesis.weight = half.value;
+                hypothesis.made = hypothesis.made.with(bit);
+                hypothesis.step(now, Some(Event::Call(kind)), &mut self.path);
+                hypothesis.state = states.after(hypothesis.state, Step::Call(kind));
             }
-            hypothesis.weight /= sum;
-            made |= hypothesis.made;
+            made = made | hypothesis.made;
+            sum += hypothesis.weight;
             next.push(hypothesis);
         }
         std::mem::swap(&mut self.hypotheses, next);
-        self.normalise();
-        self.contests.keep(made, given_up);
-        self.learn_if_long(states);
-        (made & 1 << place != 0).then_some(place)
+        self.share(sum);
+        let over = self.contested.with(bit).without(made);
+        self.contested = made;
+        if self.path.is_long() {
+            self.learn_path(states);
+        }
+        over
     }
 
     /// What it may have done, now that it has ended, without what others think of that.
     ///
-    /// `bit` is what stands for a contested call elsewhere.
-    pub(super) fn choices<B: Copy + Default + std::ops::BitOrAssign>(
-        &self,
-        bit: impl Fn(u32) -> B,
-    ) -> Vec<(B, f64)> {
+    /// `share` is what a hypothesis was multiplied by for having made a call.
+    pub(super) fn choices(&self, share: impl Fn(Bit) -> f64) -> Vec<(Set, f64)> {
         let choice = |hypothesis: &Hypothesis| {
-            let mut made = B::default();
-            let mut weight = f64::from(hypothesis.weight);
-            for (place, contest) in self.contests.iter() {
-                if hypothesis.made & 1 << place != 0 {
-                    made |= bit(contest.call);
-                    weight /= contest.share;
-                }
-            }
-            (made, weight)
+            let weight = f64::from(hypothesis.weight);
+            let shares = hypothesis.made.iter().map(&share);
+            (
+                hypothesis.made,
+                shares.fold(weight, |weight, share| weight / share),
+            )
         };
         self.hypotheses.iter().map(choice).collect()
     }
@@ -294,17 +283,18 @@ impl Request {
         }
     }
 
-    /// Nothing more becomes known of the call in this place.
-    pub(super) fn settle(&mut self, place: u8) {
-        self.contests.end(place);
+    /// Nothing more becomes known of a call.
+    pub(super) fn settle(&mut self, call: Bit) {
+        self.contested = self.contested.without(call.set());
         for hypothesis in &mut self.hypotheses {
-            hypothesis.made &= !(1 << place);
+            hypothesis.made = hypothesis.made.without(call.set());
         }
     }
 
     /// The contested calls that it may have made.
-    pub(super) fn contests(&self) -> &Contests {
-        &self.contests
+    #[inline]
+    pub(super) fn contested(&self) -> Set {
+        self.contested
     }
 
     /// Teaches `states` the way that it took, and says which kinds of call it made, each with its
@@ -316,12 +306,6 @@ impl Request {
             }
         }
         self.learn_path(states);
-    }
-
-    fn learn_if_long(&mut self, states: &mut States) {
-        if self.path.is_long() {
-            self.learn_path(states);
-        }
     }
 
     fn learn_path(&mut self, states: &mut States) {
@@ -338,21 +322,20 @@ impl Request {
         (self.hypotheses.len(), self.path.len())
     }
 
-    fn normalise(&mut self) {
-        let sum: f32 = self.hypotheses.iter().map(|h| h.weight).sum();
+    /// Weights are shares of their sum.
+    #[inline]
+    fn share(&mut self, sum: f32) {
         let is_something = sum > 0.0 && sum.is_finite();
         for hypothesis in &mut self.hypotheses {
-            hypothesis.weight = if is_something {
-                hypothesis.weight / sum
-            } else {
-                1.0
-            };
+            let share = hypothesis.weight / sum;
+            hypothesis.weight = if is_something { share } else { 1.0 };
         }
     }
 }
 
 impl Hypothesis {
     /// What it is now in ended with `event`, or was cut short; the state is yet to be changed.
+    #[inline]
     fn step(&mut self, now: u64, event: Option<Event>, path: &mut Path) {
         self.step = path.step(Visit {
             before: self.step,

@@ -1,6 +1,6 @@
 //! The requests that something can still become known of, open ones apart.
 
-use super::request::Request;
+use super::{joint::Bit, request::Request};
 
 /// Names a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,6 +11,7 @@ pub struct RequestKey {
 }
 
 impl RequestKey {
+    #[inline]
     pub(super) fn slot(self) -> u32 {
         self.slot
     }
@@ -28,6 +29,14 @@ pub(super) struct Entry<T> {
     pub(super) joined: bool,
     /// What share of the possible assignments was kept of the calls that it may have made.
     pub(super) kept: f64,
+}
+
+impl<T> Entry<T> {
+    /// Whether it is open, and may have made this contested call.
+    #[inline]
+    pub(super) fn may_yet_have_made(&self, call: Bit) -> bool {
+        self.open.is_some() && self.request.contested().has(call)
+    }
 }
 
 /// The requests, by slots that are used again.
@@ -55,6 +64,7 @@ impl<T: Copy> Requests<T> {
     }
 
     /// The open ones, in no order.
+    #[inline]
     pub(super) fn open_entries(&self) -> impl Iterator<Item = (RequestKey, &Entry<T>)> {
         self.open.iter().filter_map(|slot| {
             let entry = self.get(*slot)?;
@@ -101,10 +111,12 @@ impl<T: Copy> Requests<T> {
         Some(RequestKey { slot, generation })
     }
 
+    #[inline]
     pub(super) fn get(&self, slot: u32) -> Option<&Entry<T>> {
         self.slots.get(slot as usize)?.as_ref()
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Entry<T>> {
         self.slots.get_mut(slot as usize)?.as_mut()
     }

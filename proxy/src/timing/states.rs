@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     bins::{Ticks, bin},
-    delays::{Delays, Event, Hazards},
+    delays::{Delays, Event},
 };
 
 /// The most states that are kept apart; beyond, there are a few coarse ones for all routes.
@@ -52,6 +52,8 @@ pub(super) enum Step {
 pub(super) struct States {
     all: Vec<State>,
     index: HashMap<Key, u32>,
+    /// The last step that was asked for, and where it led: many requests take the same one at a time.
+    latest: Option<(u32, Step, u32)>,
     ticks: Ticks,
 }
 
@@ -60,6 +62,7 @@ impl States {
         Self {
             all: Vec::new(),
             index: HashMap::new(),
+            latest: None,
             ticks: Ticks::every(grain),
         }
     }
@@ -76,21 +79,23 @@ impl States {
         }
     }
 
+    pub(super) fn ticks(&self) -> &Ticks {
+        &self.ticks
+    }
+
+    pub(super) fn delays(&self, state: u32) -> &Delays {
+        &self.all[state as usize].delays
+    }
+
     /// How likely nothing happens in this state for so long.
     pub(super) fn stayed(&self, state: u32, delay: u64) -> f32 {
-        let delays = &self.all[state as usize].delays;
-        let passed = delays.passed(bin(delay), delay, &self.ticks);
-        (-passed).exp()
+        let delays = self.delays(state);
+        delays.stayed(bin(delay), delay, &self.ticks)
     }
 
     /// The rate at which this state ends by `event` after `delay`, per second.
     pub(super) fn hazard(&self, state: u32, event: Event, delay: u64) -> f32 {
-        self.hazards(state, event)[bin(delay)]
-    }
-
-    /// The same for each bin of delays.
-    pub(super) fn hazards(&self, state: u32, event: Event) -> &Hazards {
-        self.all[state as usize].delays.hazards(event)
+        self.delays(state).hazards(event)[bin(delay)]
     }
 
     /// The kinds of call that were made on the way to this state.
@@ -115,7 +120,19 @@ impl States {
     }
 
     /// The state after a step.
+    #[inline]
     pub(super) fn after(&mut self, state: u32, step: Step) -> u32 {
+        match self.latest {
+            Some((from, by, to)) if from == state && by == step => to,
+            _ => {
+                let to = self.step(state, step);
+                self.latest = Some((state, step, to));
+                to
+            }
+        }
+    }
+
+    fn step(&mut self, state: u32, step: Step) -> u32 {
         let from = &self.all[state as usize];
         let place = match from.next.binary_search_by_key(&step, |(step, _)| *step) {
             Ok(known) => return from.next[known].1,

@@ -2,14 +2,14 @@
 
 use super::{
     super::{
-        calls::{Call, CallKey, Candidate, Contested, Maker, Said, Stands},
+        calls::{Call, CallKey, Candidate, Contested, Maker, Said},
         claims::{Candidates, Claims},
         decision::Decision,
         delays::Event,
         joint::{Bit, Joint},
         order::Queue,
         outlook::Outlooks,
-        request::{Claimed, MAX_HYPOTHESES},
+        request::{Disputed, MAX_HYPOTHESES, Part},
         requests::RequestKey,
     },
     Filter,
@@ -110,59 +110,60 @@ impl<T: Copy> Filter<T> {
         candidates: &Candidates,
         (said, queue): (Said, Option<Queue>),
     ) -> Option<CallKey> {
-        let contested = Contested::new(self.bit(candidates.total));
-        let maker = Maker::Contested(contested);
+        let bit = self.bit(candidates.total);
+        let maker = Maker::Contested(Contested::new(bit, candidates.total));
         let mut call = Call::new(begins.kind, begins.now, maker, candidates.background);
         call.said = Some(said);
         call.queue = queue;
         let key = self.calls.insert(call)?;
-        let slot = self.calls.slot(key)?;
-        let noted = self.note(begins, slot, claims, candidates);
-        if let Some(contested) = self.calls.contested_at(slot) {
+        let noted = self.note(begins, bit, claims, candidates);
+        if let Some(contested) = self.calls.at(bit) {
             contested.begin(noted);
         }
         self.settle_where_all_ended();
         Some(key)
     }
 
-    /// All candidates take note of a call, as far as they have room for one more that they may have made.
+    /// All candidates take note of a call that they may have made.
     fn note(
         &mut self,
         begins: Beginning,
-        call: u32,
+        bit: Bit,
         claims: &Claims,
         candidates: &Candidates,
     ) -> Vec<Candidate> {
         let Beginning { now, kind, open } = begins;
-        let max_hypotheses = (MAX_HYPOTHESES_IN_ALL / open.max(1)).clamp(2, MAX_HYPOTHESES);
+        let disputed = Disputed {
+            bit,
+            kind,
+            now,
+            all: candidates.total,
+            max_hypotheses: (MAX_HYPOTHESES_IN_ALL / open.max(1)).clamp(2, MAX_HYPOTHESES),
+        };
         let mut noted = Vec::with_capacity(candidates.count);
         for claim in claims.all.iter().filter(|claim| candidates.has(claim)) {
             let Some(entry) = self.requests.get_mut(claim.request) else {
                 continue;
             };
-            let claimed = Claimed {
-                call,
-                kind,
-                now,
-                candidate: u32::try_from(noted.len()).unwrap_or(u32::MAX),
+            let part = Part {
                 rate: claim.standing.rate,
                 worths: claims.worths(claim),
                 factor: claim.weight,
-                others: candidates.total - claim.odds,
-                all: candidates.total,
-                max_hypotheses,
+                odds: claim.odds,
             };
-            let calls = &mut self.calls;
-            let give_up = |contest| calls.give_up(contest);
             let (states, scratch) = (&mut self.states, &mut self.scratch);
-            if let Some(place) = entry.request.contest(&claimed, states, scratch, give_up) {
+            let over = entry.request.contest(&disputed, &part, states, scratch);
+            if !over.has(bit) {
                 noted.push(Candidate {
                     request: claim.request,
                     odds: claim.odds,
-                    place,
-                    stands: Stands::Open,
                     is_equal: claim.is_equal,
                 });
+            }
+            for other in over.without(bit.set()).iter() {
+                if let Some(contested) = self.calls.at(other) {
+                    contested.give_up();
+                }
             }
         }
         noted

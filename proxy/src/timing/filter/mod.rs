@@ -207,10 +207,12 @@ impl<T: Copy> Filter<T> {
                 }
             }
             Maker::Contested(contested) => {
-                for candidate in contested.open() {
-                    if let Some(entry) = self.requests.get_mut(candidate.request) {
+                for candidate in &contested.candidates {
+                    if let Some(entry) = self.requests.get_mut(candidate.request)
+                        && entry.may_yet_have_made(contested.bit)
+                    {
                         let states = &mut self.states;
-                        entry.request.answer_contested(candidate.place, now, states);
+                        entry.request.answer_contested(contested.bit, now, states);
                     }
                 }
             }
@@ -233,12 +235,14 @@ impl<T: Copy> Filter<T> {
             return;
         };
         entry.request.end(now, &mut self.states);
-        let contests = entry.request.contests();
-        if !contests.is_empty() {
-            for (_, contest) in contests.iter() {
-                self.calls.ended(*contest);
-            }
+        let contested = entry.request.contested();
+        if !contested.is_empty() {
             entry.joined = true;
+            for call in contested.iter() {
+                if let Some(contested) = self.calls.at(call) {
+                    contested.ended();
+                }
+            }
             self.join(slot);
             self.settle_where_all_ended();
         } else {

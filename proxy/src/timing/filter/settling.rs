@@ -2,9 +2,9 @@
 
 use super::{
     super::{
-        calls::{Candidate, Maker, Stands},
+        calls::{Candidate, Contested, Maker},
         decision::{MAX_NAMED, Settled},
-        joint::{Bit, Set},
+        joint::{Bit, MAX_CONTESTED},
         order::Made,
     },
     Filter, MAX_SPARE, narrow,
@@ -19,16 +19,16 @@ const MAX_SETTLED: usize = 8192;
 impl<T: Copy> Filter<T> {
     /// An ended request is held against the others.
     pub(super) fn join(&mut self, slot: u32) {
-        let calls = &self.calls;
         let Some(entry) = self.requests.get(slot) else {
             return;
         };
-        let choices = entry
-            .request
-            .choices(|call| match calls.get(call).map(|call| &call.maker) {
-                Some(Maker::Contested(contested)) => contested.bit.set(),
-                _ => Set::default(),
-            });
+        let mut shares = [1.0; MAX_CONTESTED];
+        for call in entry.request.contested().iter() {
+            if let Some(contested) = self.calls.at(call) {
+                shares[call.number()] = contested.share(slot);
+            }
+        }
+        let choices = entry.request.choices(|call| shares[call.number()]);
         self.expect_others();
         let kept = self.joint.end(slot, &choices);
         self.calls.contested_mut(|call| call.kept *= kept);
@@ -36,13 +36,19 @@ impl<T: Copy> Filter<T> {
 
     /// What is expected of the requests that have not ended, for each contested call.
     pub(super) fn expect_others(&mut self) {
-        let joint = &mut self.joint;
+        let (joint, requests) = (&mut self.joint, &self.requests);
         self.calls.contested_mut(|call| {
             if let Maker::Contested(contested) = &mut call.maker
                 && !contested.is_expected
             {
-                let odds: f32 = contested.open().map(|candidate| candidate.odds).sum();
-                joint.expect(contested.bit, f64::from(call.background + odds));
+                let bit = contested.bit;
+                let may_yet_have_made = |candidate: &&Candidate| {
+                    let entry = requests.get(candidate.request);
+                    entry.is_some_and(|entry| entry.may_yet_have_made(bit))
+                };
+                let open = contested.candidates.iter().filter(may_yet_have_made);
+                let odds: f32 = open.map(|candidate| candidate.odds).sum();
+                joint.expect(bit, f64::from(call.background + odds));
                 contested.is_expected = true;
             }
         });
@@ -61,9 +67,18 @@ impl<T: Copy> Filter<T> {
         let Some(key) = self.calls.key(slot) else {
             return;
         };
-        let Some((mut candidates, bit)) = self.calls.settle(slot) else {
+        let Some(Contested {
+            mut candidates,
+            bit,
+            ..
+        }) = self.calls.settle(slot)
+        else {
             return;
         };
+        candidates.retain(|candidate| {
+            let entry = self.requests.get(candidate.request);
+            entry.is_some_and(|entry| entry.request.contested().has(bit))
+        });
         // The likeliest are learnt from first.
         candidates.sort_by(|a, b| b.odds.total_cmp(&a.odds));
         let Some(call) = self.calls.get_mut(slot) else {
@@ -109,9 +124,9 @@ impl<T: Copy> Filter<T> {
         }
         for candidate in &candidates {
             if let Some(entry) = self.requests.get_mut(candidate.request) {
-                entry.request.settle(candidate.place);
+                entry.request.settle(bit);
                 entry.kept = entry.kept.min(kept);
-                if candidate.stands == Stands::Ended {
+                if !self.requests.is_open(candidate.request) {
                     self.forget_if_done(candidate.request);
                 }
             }
@@ -130,7 +145,7 @@ impl<T: Copy> Filter<T> {
     ) -> Vec<(Made, f32)> {
         let ended = self.joint.settle(bit);
         let left = (1.0 - ended.iter().map(|(_, share)| share).sum::<f64>()).max(0.0);
-        let open = |candidate: &Candidate| candidate.stands == Stands::Open;
+        let open = |candidate: &Candidate| self.requests.is_open(candidate.request);
         let odds = |of: &dyn Fn(&Candidate) -> bool| -> f64 {
             let odds: f32 = candidates.iter().filter(|c| of(c)).map(|c| c.odds).sum();
             f64::from(background + odds).max(f64::MIN_POSITIVE)
@@ -164,7 +179,7 @@ impl<T: Copy> Filter<T> {
         let is_done = self
             .requests
             .get(slot)
-            .is_some_and(|entry| entry.request.contests().is_empty());
+            .is_some_and(|entry| entry.request.contested().is_empty());
         if is_done {
             self.forget(slot);
         }
