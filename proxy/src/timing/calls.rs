@@ -1,7 +1,7 @@
 //! The calls that something can still become known of.
 
 use super::{
-    joint::{Bit, MAX_CONTESTED},
+    joint::{Bit, MAX_CONTESTED, Set},
     order::Queue,
     requests::RequestKey,
 };
@@ -60,23 +60,28 @@ impl Contested {
         }
     }
 
-    /// These are the candidates, all of them open.
+    /// These are the candidates, all of them open, of whom is known what is expected.
     pub(super) fn begin(&mut self, candidates: Vec<Candidate>) {
+        self.is_expected = true;
         self.open = candidates.len();
         self.candidates = candidates;
     }
 
-    /// Whether a candidate is open.
-    pub(super) fn is_open(&self) -> bool {
-        self.open > 0
+    /// How many open candidates may still have made it.
+    pub(super) fn open(&self) -> usize {
+        self.open
     }
 
-    /// An open candidate did not make the call.
-    #[inline]
-    pub(super) fn give_up(&mut self) {
-        self.open = self.open.saturating_sub(1);
+    /// How many candidates may still have made it, with those that ended.
+    pub(super) fn left(&self) -> usize {
+        self.open + self.ended
+    }
+
+    /// So many open candidates did not make the call.
+    fn give_up(&mut self, count: usize) {
+        self.open = self.open.saturating_sub(count);
         self.is_expected = false;
-        if self.open + self.ended == 0 {
+        if self.left() == 0 {
             self.candidates.clear();
         }
     }
@@ -84,7 +89,7 @@ impl Contested {
     /// A candidate has ended.
     pub(super) fn ended(&mut self) {
         self.ended += 1;
-        self.give_up();
+        self.give_up(1);
     }
 
     /// What a hypothesis was multiplied by because a request with these odds made the call, in shares of the
@@ -261,7 +266,7 @@ impl Calls {
     /// The first contested call none of whose candidates is open.
     pub(super) fn all_ended(&self) -> Option<u32> {
         let has_open = |slot: &u32| match self.get(*slot).map(|call| &call.maker) {
-            Some(Maker::Contested(contested)) => contested.is_open(),
+            Some(Maker::Contested(contested)) => contested.open > 0,
             _ => true,
         };
         let mut contested = self.contested.iter().copied();
@@ -274,6 +279,15 @@ impl Calls {
         match &mut self.get_mut(self.by_bit[bit.number()])?.maker {
             Maker::Contested(contested) if contested.bit == bit => Some(contested),
             _ => None,
+        }
+    }
+
+    /// So many open candidates did not make these calls.
+    pub(super) fn give_up(&mut self, (calls, count): (Set, usize)) {
+        for call in calls.iter() {
+            if let Some(contested) = self.at(call) {
+                contested.give_up(count);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     decision::MAX_NAMED,
-    kept::Worth,
+    mixtures::Mixtures,
     outlook::Outlooks,
     request::Standing,
     requests::{RequestKey, Requests},
@@ -25,15 +25,15 @@ pub(super) struct Claim {
     pub(super) odds: f32,
     /// Whether it is as far as the likeliest.
     pub(super) is_equal: bool,
-    /// Where its [worths](Claims::worths) begin, and where they end.
-    pub(super) worths: (usize, usize),
 }
 
 /// What all of them claim.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    pub(super) all: Vec<Claim>,
-    worths: Vec<Worth>,
+    all: Vec<Claim>,
+    /// Where the highest odds are, and what they were when they were claimed.
+    highest: (usize, f32),
+    pub(super) mixtures: Mixtures,
 }
 
 impl Claims {
@@ -41,39 +41,65 @@ impl Claims {
     pub(super) fn ask<T: Copy>(
         &mut self,
         requests: &Requests<T>,
-        outlooks: &mut Outlooks<'_>,
+        mut outlooks: Option<Outlooks<'_>>,
         weigh: impl Fn(RequestKey) -> f32,
     ) {
         self.all.clear();
-        self.worths.clear();
+        self.mixtures.clear();
+        self.highest = (0, 0.0);
+        let Some(outlooks) = &mut outlooks else {
+            return;
+        };
         for (key, entry) in requests.open_entries() {
-            let from = self.worths.len();
-            let Some(standing) = entry.request.standing(outlooks, &mut self.worths) else {
-                continue;
-            };
             // What is no number weighs nothing, and nothing weighs so much that a sum overflows.
-            let weight = weigh(key);
-            let weight = if weight.is_nan() {
-                0.0
-            } else {
-                weight.clamp(0.0, MAX_WEIGHT)
-            };
-            self.all.push(Claim {
-                request: key.slot(),
-                standing,
-                weight,
-                odds: weight * standing.rate,
-                is_equal: false,
-                worths: (from, self.worths.len()),
-            });
+            let weight = f32::max(weigh(key), 0.0).min(MAX_WEIGHT);
+            // Each adds its own, for what it says would else go through memory to come together.
+            if let Some(standing) = entry.request.standing(outlooks) {
+                self.add(key.slot(), weight, standing);
+            } else if let Some(standing) =
+                entry.request.mixed_standing(outlooks, &mut self.mixtures)
+            {
+                self.add(key.slot(), weight, standing);
+            }
         }
     }
 
-    /// What each hypothesis of a request is worth, if it has several.
     #[inline]
-    pub(super) fn worths(&self, claim: &Claim) -> &[Worth] {
-        let (from, to) = claim.worths;
-        self.worths.get(from..to).unwrap_or_default()
+    pub(super) fn add(&mut self, request: u32, weight: f32, standing: Standing) {
+        let odds = weight * standing.rate;
+        if odds >= self.highest.1 {
+            self.highest = (self.all.len(), odds);
+        }
+        self.all.push(Claim {
+            request,
+            standing,
+            weight,
+            odds,
+            is_equal: false,
+        });
+    }
+
+    pub(super) fn all(&self) -> &[Claim] {
+        &self.all
+    }
+
+    pub(super) fn all_mut(&mut self) -> &mut [Claim] {
+        &mut self.all
+    }
+
+    /// The one with the highest odds; of several, the last.
+    pub(super) fn highest(&self) -> Option<&Claim> {
+        self.all.get(self.highest.0)
+    }
+
+    /// Makes a claim so much stronger. Says its odds.
+    pub(super) fn raise(&mut self, at: usize, factor: f32) -> f64 {
+        let Some(claim) = self.all.get_mut(at) else {
+            return 0.0;
+        };
+        claim.odds *= factor;
+        claim.weight *= factor;
+        f64::from(claim.odds)
     }
 
     /// The candidates, given how many such calls come by themselves.
@@ -124,6 +150,11 @@ impl Candidates {
 
     /// Of those with the same odds the first is named first.
     fn name(&mut self, claim: &Claim) {
+        if let [.., Some((_, last))] = self.likeliest
+            && claim.odds <= last
+        {
+            return;
+        }
         let mut next = Some((claim.request, claim.odds));
         for likely in &mut self.likeliest {
             let is_less = |odds: f32| next.is_some_and(|(_, next)| next <= odds);

@@ -29,27 +29,23 @@ impl Set {
         self.0 == 0
     }
 
-    pub(super) fn has(self, call: Bit) -> bool {
-        self.0 >> call.0 & 1 != 0
+    /// Whether they have a call in common.
+    pub(super) fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
-    #[must_use]
-    pub(super) fn with(self, call: Bit) -> Self {
-        self | call.set()
-    }
-
+    /// Those that are not among the others.
     #[must_use]
     pub(super) fn without(self, others: Self) -> Self {
         Self(self.0 & !others.0)
     }
 
+    /// The calls in it.
     pub(super) fn iter(self) -> impl Iterator<Item = Bit> {
         let mut left = self.0;
         std::iter::from_fn(move || {
-            let bit = u8::try_from(left.trailing_zeros())
-                .ok()
-                .filter(|bit| *bit < 128)?;
-            left &= left - 1;
+            let bit = u8::try_from(left.trailing_zeros()).ok()?;
+            left &= left.checked_sub(1)?;
             Some(Bit(bit))
         })
     }

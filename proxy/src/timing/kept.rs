@@ -1,16 +1,9 @@
 //! Which hypotheses about a request are kept when a call splits each of them into two.
 
+use super::mixtures::{Mixture, Worth};
+
 /// A hypothesis that is less likely than this is dropped.
 const MIN_SHARE: f32 = 3e-4;
-
-/// What a hypothesis is worth when a call begins.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Worth {
-    /// If it did not make the call.
-    pub(super) without: f32,
-    /// If it did, as a rate.
-    pub(super) with: f32,
-}
 
 /// One half of a hypothesis.
 #[derive(Clone, Copy, Debug)]
@@ -22,30 +15,67 @@ pub(super) struct Half {
     pub(super) makes: bool,
 }
 
-/// The halves that are kept, at most so many, the worthiest first.
-///
-/// A rate counts for as much as `factor` says. The order matters: in it they are learnt from.
-#[inline]
-pub(super) fn keep(worths: &[Worth], factor: f32, most: usize, kept: &mut Vec<Half>) {
-    kept.clear();
-    let both = |worth: &Worth| worth.without + worth.with * factor;
-    let sum: f32 = worths.iter().map(both).sum();
-    // Out of range, as after hours in a state that never lasted: nothing is told apart.
-    let is_even = !(sum > 0.0 && sum.is_finite());
-    let least = if is_even { 0.0 } else { MIN_SHARE * sum };
-    for (of, worth) in (0_u16..).zip(worths) {
-        for (value, makes) in [(worth.without, false), (worth.with * factor, true)] {
-            let value = if is_even { 1.0 } else { value };
-            if value >= least {
-                insert(kept, Half { value, of, makes });
+/// From where on a half is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    /// By what a rate is multiplied, for what else is known of the request, and against all others.
+    weight: f32,
+    message: f32,
+    least: f32,
+}
+
+impl Cut {
+    /// `None` where all is out of range, as after hours in a state that never lasted.
+    #[inline]
+    pub(super) fn new(mixture: &Mixture, weight: f32, message: f32) -> Option<Self> {
+        let sum = mixture.all.without + mixture.all.with * weight * message;
+        let least = MIN_SHARE * sum;
+        (sum > 0.0 && sum <= f32::MAX).then_some(Self {
+            weight,
+            message,
+            least,
+        })
+    }
+
+    /// What the first hypothesis is worth if it made the call, where nothing of all others is kept, and of
+    /// itself both halves are, this one as the second.
+    #[inline]
+    pub(super) fn only_first(self, mixture: &Mixture) -> Option<f32> {
+        let Mixture { first, others, .. } = mixture;
+        let with = self.with(*first);
+        let others_go = others.without < self.least && self.with(*others) < self.least;
+        (others_go && with >= self.least && with <= first.without).then_some(with)
+    }
+
+    /// What a hypothesis is worth if it made the call.
+    #[inline]
+    fn with(self, worth: Worth) -> f32 {
+        worth.with * self.weight * self.message
+    }
+
+    /// The halves that are kept, at most so many, the worthiest first: in this order they are learnt from.
+    pub(super) fn keep(self, worths: &[Worth], most: usize, kept: &mut Vec<Half>) {
+        for (of, worth) in (0_u16..).zip(worths) {
+            for (value, makes) in [(worth.without, false), (self.with(*worth), true)] {
+                if value >= self.least {
+                    insert(kept, Half { value, of, makes });
+                }
             }
         }
+        kept.truncate(most);
     }
-    kept.truncate(most);
+}
+
+/// The halves that are kept where nothing is told apart.
+pub(super) fn keep_any(worths: &[Worth], most: usize, kept: &mut Vec<Half>) {
+    let all = (0_u16..).zip(worths).flat_map(|(of, _)| {
+        let value = 1.0;
+        [false, true].map(|makes| Half { value, of, makes })
+    });
+    kept.extend(all.take(most));
 }
 
 /// Adds one behind those that are worth no less. They are two or three, and seldom out of order.
-#[inline]
 fn insert(kept: &mut Vec<Half>, half: Half) {
     let mut at = kept.len();
     kept.push(half);

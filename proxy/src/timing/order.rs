@@ -4,7 +4,7 @@
 //! one that came first is also served first, and more often than delays can tell. How much more is
 //! learnt for each state, from calls whose maker became known later.
 
-use super::claims::Claim;
+use super::claims::{Claim, Claims};
 
 /// How much has to be seen before it is believed, in decisions between equals.
 const PRIOR: f64 = 16.0;
@@ -22,7 +22,7 @@ pub(super) struct Queue {
     /// Who waited longest.
     pub(super) first: u32,
     /// How likely the first was thought to have made the call, if one of these did.
-    expected: f32,
+    expected: f64,
 }
 
 /// Who made a call, as far as that became known.
@@ -51,34 +51,31 @@ pub(super) struct Orders {
 
 impl Orders {
     /// Raises the odds of the one that has waited longest among those that are as far as the likeliest.
-    pub(super) fn prefer(&self, claims: &mut [Claim]) -> Option<Queue> {
-        let most = claims.iter().map(|claim| claim.odds).fold(0.0, f32::max);
-        // Of those with the same odds, the last.
-        let most = claims.iter().rev().find(|claim| claim.odds >= most)?;
+    pub(super) fn prefer(&self, claims: &mut Claims) -> Option<Queue> {
+        let most = claims.highest()?;
         let (state, least) = (most.standing.state, most.odds * MIN_EQUAL);
-        let mut equals = 0;
-        let mut first: Option<usize> = None;
-        for at in 0..claims.len() {
-            let claim = &mut claims[at];
+        let (mut equals, mut sum) = (0, 0.0);
+        let (mut first, mut longest) = (0, u64::MAX);
+        for (at, claim) in claims.all_mut().iter_mut().enumerate() {
             claim.is_equal = claim.odds >= least && claim.standing.state == state;
             if claim.is_equal {
                 equals += 1;
-                let since = claim.standing.since;
-                if first.is_none_or(|first| since < claims[first].standing.since) {
-                    first = Some(at);
+                sum += f64::from(claim.odds);
+                if claim.standing.since < longest {
+                    (first, longest) = (at, claim.standing.since);
                 }
             }
         }
-        let first = first.filter(|_| equals > 1)?;
-        let factor = self.factor(state);
-        claims[first].odds *= factor;
-        claims[first].weight *= factor;
-        let equals = claims.iter().filter(|claim| claim.is_equal);
-        let sum: f32 = equals.map(|claim| claim.odds).sum();
+        if equals < 2 {
+            return None;
+        }
+        let Claim { request, odds, .. } = *claims.all().get(first)?;
+        let others = sum - f64::from(odds);
+        let odds = claims.raise(first, self.factor(state));
         Some(Queue {
             state,
-            first: claims[first].request,
-            expected: claims[first].odds / sum.max(f32::MIN_POSITIVE),
+            first: request,
+            expected: odds / (odds + others).max(f64::MIN_POSITIVE),
         })
     }
 
@@ -97,7 +94,7 @@ impl Orders {
                 first += f64::from(made.probability);
             }
         }
-        let expected = f64::from(queue.expected);
+        let expected = queue.expected;
         let state = queue.state as usize;
         if self.learned.len() <= state {
             self.learned.resize(state + 1, Learned::default());

@@ -5,7 +5,7 @@
 //! equally long: what was looked up for one is at hand for the next.
 
 use super::{
-    bins::{BINS, bin},
+    bins::{BINS, Ticks, bin},
     delays::{Delays, Event},
     states::States,
 };
@@ -39,17 +39,21 @@ pub(super) struct Outlooks<'s> {
     states: &'s States,
     event: Event,
     now: u64,
-    known: [Option<Known<'s>>; AT_HAND],
+    /// Each by the last bits of its number.
+    known: [Known<'s>; AT_HAND],
 }
 
 impl<'s> Outlooks<'s> {
-    pub(super) fn new(states: &'s States, event: Event, now: u64) -> Self {
-        Self {
+    /// `None` if there are no states.
+    pub(super) fn new(states: &'s States, event: Event, now: u64) -> Option<Self> {
+        // Any state may stand where its number is not looked for.
+        let any = Known::new(0, states.delays(0)?, event, now);
+        Some(Self {
             states,
             event,
             now,
-            known: [None; AT_HAND],
-        }
+            known: [any; AT_HAND],
+        })
     }
 
     /// The rate of the event in a state that began then.
@@ -65,13 +69,7 @@ impl<'s> Outlooks<'s> {
         let (now, ticks) = (self.now, self.states.ticks());
         let known = self.known(state);
         if known.since != since {
-            let delay = now.saturating_sub(since);
-            let bin = bin(delay);
-            known.since = since;
-            known.outlook = Outlook {
-                stayed: known.delays.stayed(bin, delay, ticks),
-                hazard: known.hazards[bin],
-            };
+            known.ask(since, now.saturating_sub(since), ticks);
         }
         known.outlook
     }
@@ -79,23 +77,37 @@ impl<'s> Outlooks<'s> {
     #[inline]
     fn known(&mut self, state: u32) -> &mut Known<'s> {
         let known = &mut self.known[state as usize % AT_HAND];
-        if !matches!(known, Some(known) if known.state == state) {
-            *known = None;
+        if known.state != state
+            && let Some(delays) = self.states.delays(state)
+        {
+            *known = Known::new(state, delays, self.event, self.now);
         }
-        known.get_or_insert_with(|| {
-            let delays = self.states.delays(state);
-            let hazards = delays.hazards(self.event);
-            Known {
-                state,
-                delays,
-                hazards,
-                // What begins now is known without a question.
-                since: self.now,
-                outlook: Outlook {
-                    stayed: 1.0,
-                    hazard: hazards[bin(0)],
-                },
-            }
-        })
+        known
+    }
+}
+
+impl<'s> Known<'s> {
+    fn new(state: u32, delays: &'s Delays, event: Event, now: u64) -> Self {
+        let hazards = delays.hazards(event);
+        Self {
+            state,
+            delays,
+            hazards,
+            // What begins now needs no question.
+            since: now,
+            outlook: Outlook {
+                stayed: 1.0,
+                hazard: hazards[bin(0)],
+            },
+        }
+    }
+
+    fn ask(&mut self, since: u64, delay: u64, ticks: &Ticks) {
+        let bin = bin(delay);
+        self.since = since;
+        self.outlook = Outlook {
+            stayed: self.delays.stayed(bin, delay, ticks),
+            hazard: self.hazards[bin],
+        };
     }
 }

@@ -6,7 +6,7 @@ use super::{delays::Event, states::States};
 const MAX_STEPS: usize = 1024;
 
 /// Room for longer paths is given back.
-const MAX_SPARE_STEPS: usize = 256;
+const MAX_SPARE_STEPS: usize = 512;
 
 /// Before the first step.
 pub(super) const BEGINNING: u32 = u32::MAX;

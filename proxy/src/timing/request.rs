@@ -2,9 +2,11 @@
 
 use super::{
     calls::message,
+    claims::Claim,
     delays::Event,
     joint::{Bit, Set},
-    kept::{Half, Worth, keep},
+    kept::{Cut, Half, keep_any},
+    mixtures::{Mixture, Mixtures, Worth},
     outlook::Outlooks,
     path::{BEGINNING, Path, Visit},
     states::{States, Step},
@@ -37,28 +39,20 @@ pub(super) struct Standing {
     /// The likeliest state, and since when.
     pub(super) state: u32,
     pub(super) since: u64,
+    /// The place of its mixture, if it has several hypotheses.
+    pub(super) mixture: Option<u32>,
 }
 
 /// A call that each of several requests may have made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Disputed {
-    pub(super) bit: Bit,
+    /// The call, as the set of itself.
+    pub(super) own: Set,
     pub(super) kind: u16,
     pub(super) now: u64,
     /// The odds of all.
     pub(super) all: f32,
     pub(super) max_hypotheses: usize,
-}
-
-/// What one of them has to do with it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Part<'c> {
-    /// Its rate when the call began, and its [worths](Worth) if it has several hypotheses.
-    pub(super) rate: f32,
-    pub(super) worths: &'c [Worth],
-    /// What the call's headers and the order of requests add to the odds.
-    pub(super) factor: f32,
-    pub(super) odds: f32,
 }
 
 /// Room for [`Request::contest`] to work in.
@@ -116,41 +110,49 @@ impl Request {
         })
     }
 
-    /// Where it stands when a call begins.
-    ///
-    /// What each hypothesis is worth is added to `worths`, if there are several.
+    /// Where it stands when a call begins, if it has but one hypothesis.
     #[inline]
-    pub(super) fn standing(
+    pub(super) fn standing(&self, outlooks: &mut Outlooks<'_>) -> Option<Standing> {
+        let [only] = self.hypotheses.as_slice() else {
+            return None;
+        };
+        Some(Standing {
+            rate: outlooks.hazard(only.state, only.since),
+            state: only.state,
+            since: only.since,
+            mixture: None,
+        })
+    }
+
+    /// Where it stands if it has several, what they are worth being added to `mixtures`.
+    #[inline]
+    pub(super) fn mixed_standing(
         &self,
         outlooks: &mut Outlooks<'_>,
-        worths: &mut Vec<Worth>,
+        mixtures: &mut Mixtures,
     ) -> Option<Standing> {
         let (first, others) = self.hypotheses.split_first()?;
-        let mut likeliest = first;
-        let rate = if others.is_empty() {
-            outlooks.hazard(first.state, first.since)
-        } else {
-            let (mut with, mut all) = (0.0, 0.0);
-            for hypothesis in &self.hypotheses {
-                let outlook = outlooks.of(hypothesis.state, hypothesis.since);
-                let without = hypothesis.weight * outlook.stayed;
-                let worth = Worth {
-                    without,
-                    with: without * outlook.hazard,
-                };
-                all += worth.without;
-                with += worth.with;
-                worths.push(worth);
-                if hypothesis.weight >= likeliest.weight {
-                    likeliest = hypothesis;
-                }
+        let mut worth = |hypothesis: &Hypothesis| {
+            let outlook = outlooks.of(hypothesis.state, hypothesis.since);
+            let without = hypothesis.weight * outlook.stayed;
+            Worth {
+                without,
+                with: without * outlook.hazard,
             }
-            with / f32::max(all, f32::MIN_POSITIVE)
         };
+        let mut likeliest = first;
+        let first = worth(first);
+        let others = others.iter().inspect(|other| {
+            if other.weight >= likeliest.weight {
+                likeliest = other;
+            }
+        });
+        let (place, rate) = mixtures.add(first, others.map(worth));
         Some(Standing {
             rate,
             state: likeliest.state,
             since: likeliest.since,
+            mixture: Some(place),
         })
     }
 
@@ -167,7 +169,10 @@ impl Request {
 
     /// A contested call was answered, which concerns the hypotheses that made it.
     pub(super) fn answer_contested(&mut self, call: Bit, now: u64, states: &mut States) {
-        self.each(states, now, None, Some(Step::Answer), |made| made.has(call));
+        let call = call.set();
+        self.each(states, now, None, Some(Step::Answer), |made| {
+            made.meets(call)
+        });
     }
 
     /// It ended.
@@ -204,7 +209,7 @@ impl Request {
                 hypothesis.state = states.after(state, step);
             }
         }
-        self.share(self.hypotheses.iter().map(|h| h.weight).sum());
+        self.normalise();
         if self.path.is_long() {
             self.learn_path(states);
         }
@@ -216,47 +221,76 @@ impl Request {
     pub(super) fn contest(
         &mut self,
         disputed: &Disputed,
-        part: &Part<'_>,
+        claim: &Claim,
+        mixtures: &Mixtures,
         states: &mut States,
         scratch: &mut Scratch,
     ) -> Set {
-        let Disputed { bit, kind, now, .. } = *disputed;
+        let Disputed { own, kind, now, .. } = *disputed;
+        let place = claim.standing.mixture;
         let alone;
-        let worths = match *self.hypotheses.as_slice() {
-            [only] => {
-                let delay = now.saturating_sub(only.since);
-                let without = only.weight * states.stayed(only.state, delay);
-                let with = without * part.rate;
-                alone = [Worth { without, with }];
+        let mixture = match place.and_then(|place| mixtures.get(place)) {
+            Some(mixture) => mixture,
+            None => {
+                alone = Mixture::of_one(only(claim.standing, now, states));
                 &alone
             }
-            _ => part.worths,
         };
-        let Scratch { kept, next } = scratch;
-        let factor = part.factor * message(part.odds, disputed.all);
-        keep(worths, factor, disputed.max_hypotheses, kept);
-        next.clear();
-        let (mut made, mut sum) = (Set::default(), 0.0);
-        for half in kept.iter() {
-            let mut hypothesis = self.hypotheses[usize::from(half.of)];
-            if half.makes {
-                hypothesis.weight = half.value;
-                hypothesis.made = hypothesis.made.with(bit);
-                hypothesis.step(now, Some(Event::Call(kind)), &mut self.path);
-                hypothesis.state = states.after(hypothesis.state, Step::Call(kind));
+        let cut = Cut::new(mixture, claim.weight, message(claim.odds, disputed.all));
+        let only_first = cut.and_then(|cut| cut.only_first(mixture));
+        let step = (now, Event::Call(kind), Step::Call(kind));
+        let made = if let (Some(with), [first, ..]) = (only_first, self.hypotheses.as_mut_slice()) {
+            // In a crowd it is mostly so. What is left of the request stays where it is.
+            let kept = mixture.first.without + with;
+            let weights = [first.weight / kept, with / kept];
+            let sum = weights[0] + weights[1];
+            let [stays, makes] = weights.map(|weight| weight / sum);
+            let makes = first.making(makes, own, step, &mut self.path, states);
+            first.weight = stays;
+            self.hypotheses.truncate(1);
+            self.hypotheses.push(makes);
+            makes.made
+        } else {
+            let each = mixtures.each(mixture);
+            let Scratch { kept, .. } = scratch;
+            kept.clear();
+            match cut {
+                Some(cut) => cut.keep(each, disputed.max_hypotheses, kept),
+                None => keep_any(each, disputed.max_hypotheses, kept),
             }
-            made = made | hypothesis.made;
-            sum += hypothesis.weight;
-            next.push(hypothesis);
-        }
-        std::mem::swap(&mut self.hypotheses, next);
-        self.share(sum);
-        let over = self.contested.with(bit).without(made);
+            self.split(own, step, states, scratch)
+        };
+        let over = (self.contested | own).without(made);
         self.contested = made;
         if self.path.is_long() {
             self.learn_path(states);
         }
         over
+    }
+
+    /// Splits hypotheses into those halves that are kept. Says which contested calls any of them made.
+    fn split(
+        &mut self,
+        own: Set,
+        step: (u64, Event, Step),
+        states: &mut States,
+        Scratch { kept, next }: &mut Scratch,
+    ) -> Set {
+        next.clear();
+        let mut made = Set::default();
+        let sum: f32 = kept.iter().map(|half| half.value).sum();
+        for half in kept.iter() {
+            let mut hypothesis = self.hypotheses[usize::from(half.of)];
+            if half.makes {
+                hypothesis = hypothesis.making(half.value, own, step, &mut self.path, states);
+            }
+            hypothesis.weight /= sum;
+            made = made | hypothesis.made;
+            next.push(hypothesis);
+        }
+        std::mem::swap(&mut self.hypotheses, next);
+        self.normalise();
+        made
     }
 
     /// What it may have done, now that it has ended, without what others think of that.
@@ -323,8 +357,8 @@ impl Request {
     }
 
     /// Weights are shares of their sum.
-    #[inline]
-    fn share(&mut self, sum: f32) {
+    fn normalise(&mut self) {
+        let sum: f32 = self.hypotheses.iter().map(|h| h.weight).sum();
         let is_something = sum > 0.0 && sum.is_finite();
         for hypothesis in &mut self.hypotheses {
             let share = hypothesis.weight / sum;
@@ -344,5 +378,42 @@ impl Hypothesis {
             delay: now.saturating_sub(self.since),
         });
         self.since = now;
+    }
+
+    /// The same request, if it made a contested call, with the weight of that.
+    #[inline]
+    fn making(
+        &self,
+        weight: f32,
+        own: Set,
+        (now, event, step): (u64, Event, Step),
+        path: &mut Path,
+        states: &mut States,
+    ) -> Self {
+        let visit = Visit {
+            before: self.step,
+            state: self.state,
+            event: Some(event),
+            delay: now.saturating_sub(self.since),
+        };
+        Self {
+            weight,
+            state: states.after(self.state, step),
+            since: now,
+            step: path.step(visit),
+            made: self.made | own,
+        }
+    }
+}
+
+/// What the only hypothesis of a request is worth.
+fn only(standing: Standing, now: u64, states: &States) -> Worth {
+    let Standing {
+        rate, state, since, ..
+    } = standing;
+    let without = states.stayed(state, now.saturating_sub(since));
+    Worth {
+        without,
+        with: without * rate,
     }
 }

@@ -1,6 +1,6 @@
 //! The requests that something can still become known of, open ones apart.
 
-use super::{joint::Bit, request::Request};
+use super::{joint::Set, request::Request};
 
 /// Names a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,8 +34,8 @@ pub(super) struct Entry<T> {
 impl<T> Entry<T> {
     /// Whether it is open, and may have made this contested call.
     #[inline]
-    pub(super) fn may_yet_have_made(&self, call: Bit) -> bool {
-        self.open.is_some() && self.request.contested().has(call)
+    pub(super) fn may_yet_have_made(&self, call: Set) -> bool {
+        self.open.is_some() && self.request.contested().meets(call)
     }
 }
 

@@ -83,19 +83,20 @@ impl States {
         &self.ticks
     }
 
-    pub(super) fn delays(&self, state: u32) -> &Delays {
-        &self.all[state as usize].delays
+    #[inline]
+    pub(super) fn delays(&self, state: u32) -> Option<&Delays> {
+        self.all.get(state as usize).map(|state| &state.delays)
     }
 
     /// How likely nothing happens in this state for so long.
     pub(super) fn stayed(&self, state: u32, delay: u64) -> f32 {
-        let delays = self.delays(state);
+        let delays = &self.all[state as usize].delays;
         delays.stayed(bin(delay), delay, &self.ticks)
     }
 
     /// The rate at which this state ends by `event` after `delay`, per second.
     pub(super) fn hazard(&self, state: u32, event: Event, delay: u64) -> f32 {
-        self.delays(state).hazards(event)[bin(delay)]
+        self.all[state as usize].delays.hazards(event)[bin(delay)]
     }
 
     /// The kinds of call that were made on the way to this state.

@@ -6,10 +6,10 @@ use super::{
         claims::{Candidates, Claims},
         decision::Decision,
         delays::Event,
-        joint::{Bit, Joint},
+        joint::{Bit, Joint, Set},
         order::Queue,
         outlook::Outlooks,
-        request::{Disputed, MAX_HYPOTHESES, Part},
+        request::{Disputed, MAX_HYPOTHESES},
         requests::RequestKey,
     },
     Filter,
@@ -36,9 +36,9 @@ impl<T: Copy> Filter<T> {
     ) -> Decision<T> {
         let Beginning { now, kind, open } = begins;
         let mut claims = std::mem::take(&mut self.claims);
-        let mut outlooks = Outlooks::new(&self.states, Event::Call(kind), now);
-        claims.ask(&self.requests, &mut outlooks, weigh);
-        let queue = self.orders.prefer(&mut claims.all);
+        let outlooks = Outlooks::new(&self.states, Event::Call(kind), now);
+        claims.ask(&self.requests, outlooks, weigh);
+        let queue = self.orders.prefer(&mut claims);
         let background = self.kinds[usize::from(kind)].background.rate(self.clock);
         let candidates = claims.candidates(background);
 
@@ -118,6 +118,9 @@ impl<T: Copy> Filter<T> {
         let key = self.calls.insert(call)?;
         let noted = self.note(begins, bit, claims, candidates);
         if let Some(contested) = self.calls.at(bit) {
+            let odds: f32 = noted.iter().map(|candidate| candidate.odds).sum();
+            self.joint
+                .expect(bit, f64::from(candidates.background + odds));
             contested.begin(noted);
         }
         self.settle_where_all_ended();
@@ -134,38 +137,38 @@ impl<T: Copy> Filter<T> {
     ) -> Vec<Candidate> {
         let Beginning { now, kind, open } = begins;
         let disputed = Disputed {
-            bit,
+            own: bit.set(),
             kind,
             now,
             all: candidates.total,
             max_hypotheses: (MAX_HYPOTHESES_IN_ALL / open.max(1)).clamp(2, MAX_HYPOTHESES),
         };
         let mut noted = Vec::with_capacity(candidates.count);
-        for claim in claims.all.iter().filter(|claim| candidates.has(claim)) {
+        // In a crowd all give up the same.
+        let mut given_up = (Set::default(), 0);
+        for claim in claims.all().iter().filter(|claim| candidates.has(claim)) {
             let Some(entry) = self.requests.get_mut(claim.request) else {
                 continue;
             };
-            let part = Part {
-                rate: claim.standing.rate,
-                worths: claims.worths(claim),
-                factor: claim.weight,
-                odds: claim.odds,
-            };
             let (states, scratch) = (&mut self.states, &mut self.scratch);
-            let over = entry.request.contest(&disputed, &part, states, scratch);
-            if !over.has(bit) {
+            let over = entry
+                .request
+                .contest(&disputed, claim, &claims.mixtures, states, scratch);
+            if !over.meets(disputed.own) {
                 noted.push(Candidate {
                     request: claim.request,
                     odds: claim.odds,
                     is_equal: claim.is_equal,
                 });
             }
-            for other in over.without(bit.set()).iter() {
-                if let Some(contested) = self.calls.at(other) {
-                    contested.give_up();
-                }
+            let over = over.without(disputed.own);
+            if over != given_up.0 {
+                self.calls.give_up(given_up);
+                given_up = (over, 0);
             }
+            given_up.1 += 1;
         }
+        self.calls.give_up(given_up);
         noted
     }
 

@@ -209,7 +209,7 @@ impl<T: Copy> Filter<T> {
             Maker::Contested(contested) => {
                 for candidate in &contested.candidates {
                     if let Some(entry) = self.requests.get_mut(candidate.request)
-                        && entry.may_yet_have_made(contested.bit)
+                        && entry.may_yet_have_made(contested.bit.set())
                     {
                         let states = &mut self.states;
                         entry.request.answer_contested(contested.bit, now, states);

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        calls::{Candidate, Contested, Maker},
+        calls::{Candidate, Maker},
         decision::{MAX_NAMED, Settled},
         joint::{Bit, MAX_CONTESTED},
         order::Made,
@@ -41,14 +41,15 @@ impl<T: Copy> Filter<T> {
             if let Maker::Contested(contested) = &mut call.maker
                 && !contested.is_expected
             {
-                let bit = contested.bit;
+                let own = contested.bit.set();
                 let may_yet_have_made = |candidate: &&Candidate| {
                     let entry = requests.get(candidate.request);
-                    entry.is_some_and(|entry| entry.may_yet_have_made(bit))
+                    entry.is_some_and(|entry| entry.may_yet_have_made(own))
                 };
-                let open = contested.candidates.iter().filter(may_yet_have_made);
+                let candidates = contested.candidates.iter();
+                let open = candidates.filter(may_yet_have_made).take(contested.open());
                 let odds: f32 = open.map(|candidate| candidate.odds).sum();
-                joint.expect(bit, f64::from(call.background + odds));
+                joint.expect(contested.bit, f64::from(call.background + odds));
                 contested.is_expected = true;
             }
         });
@@ -67,18 +68,17 @@ impl<T: Copy> Filter<T> {
         let Some(key) = self.calls.key(slot) else {
             return;
         };
-        let Some(Contested {
-            mut candidates,
-            bit,
-            ..
-        }) = self.calls.settle(slot)
-        else {
+        let Some(contested) = self.calls.settle(slot) else {
             return;
         };
-        candidates.retain(|candidate| {
+        let bit = contested.bit;
+        let own = bit.set();
+        let may_have_made = |candidate: &&Candidate| {
             let entry = self.requests.get(candidate.request);
-            entry.is_some_and(|entry| entry.request.contested().has(bit))
-        });
+            entry.is_some_and(|entry| entry.request.contested().meets(own))
+        };
+        let left = contested.candidates.iter().filter(may_have_made);
+        let mut candidates: Vec<Candidate> = left.take(contested.left()).copied().collect();
         // The likeliest are learnt from first.
         candidates.sort_by(|a, b| b.odds.total_cmp(&a.odds));
         let Some(call) = self.calls.get_mut(slot) else {

@@ -6,9 +6,11 @@ use super::{
     super::{
         background::{Background, Clock},
         bins::{BINS, Ticks, bin, seconds, start},
-        claims::{Claim, Claims},
+        claims::Claims,
         delays::{Delays, Event},
         guards::{Audit, Bands, Loads, Makers},
+        kept::Cut,
+        mixtures::{Mixtures, Worth},
         order::{Made, Orders},
         request::Standing,
     },
@@ -153,20 +155,19 @@ fn a_band_of_confidence_has_to_be_worth_it() {
     assert!(bands.are_worth_it(0.99));
 }
 
-/// Requests that are equally far, since these times.
-fn equals<const N: usize>(requests: [(u32, u64); N]) -> [Claim; N] {
-    requests.map(|(request, since)| Claim {
-        request,
-        standing: Standing {
-            rate: 1.0,
+/// Claims with these odds of requests that are equally far, since these times.
+fn claims<const N: usize>(of: [(f32, u64); N]) -> Claims {
+    let mut claims = Claims::default();
+    for (request, (rate, since)) in (7..).zip(of) {
+        let standing = Standing {
+            rate,
             state: 0,
             since,
-        },
-        weight: 1.0,
-        odds: 1.0,
-        is_equal: false,
-        worths: (0, 0),
-    })
+            mixture: None,
+        };
+        claims.add(request, 1.0, standing);
+    }
+    claims
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn that_the_first_is_served_first_is_learnt_where_it_is_so() {
     let raised = |is_fifo: bool| {
         let mut orders = Orders::default();
         for round in 0..200 {
-            let mut claims = equals([(7, 30), (8, 10), (9, 20)]);
+            let mut claims = claims([(1.0, 30), (1.0, 10), (1.0, 20)]);
             let queue = orders.prefer(&mut claims).unwrap();
             assert_eq!(queue.first, 8);
             let made = Made {
@@ -184,10 +185,12 @@ fn that_the_first_is_served_first_is_learnt_where_it_is_so() {
             };
             orders.learn(&queue, &[made]);
         }
-        let mut claims = equals([(7, 2), (8, 1)]);
+        let mut claims = claims([(1.0, 2), (1.0, 1)]);
         orders.prefer(&mut claims).unwrap();
-        assert_eq!(claims[1].odds, claims[1].weight, "one is as the other");
-        claims[1].odds / claims[0].odds
+        let [second, first] = [0, 1].map(|at| claims.all()[at]);
+        assert_eq!(first.odds, first.weight, "both are raised");
+        assert_eq!(claims.candidates(0.0).total, first.odds + second.odds);
+        first.odds / second.odds
     };
     assert!(raised(true) > 20.0);
     assert!((0.5..2.0).contains(&raised(false)));
@@ -195,23 +198,45 @@ fn that_the_first_is_served_first_is_learnt_where_it_is_so() {
 
 #[test]
 fn the_likeliest_are_named_in_their_order() {
-    let odds = [3.0, 1.0, 7.0, 3.0, 9.0, 1e-9, 5.0];
-    let mut claims = Claims::default();
-    claims
-        .all
-        .extend(equals([0, 1, 2, 3, 4, 5, 6].map(|at| (at, 0))));
-    for (claim, odds) in claims.all.iter_mut().zip(odds) {
-        claim.odds = odds;
-    }
-    let candidates = claims.candidates(2.0);
+    let all = claims([3.0, 1.0, 7.0, 3.0, 9.0, 1e-9, 5.0].map(|odds| (odds, 0)));
+    let candidates = all.candidates(2.0);
     assert_eq!(candidates.count, 6, "one is too unlikely");
     assert_eq!(candidates.total, 30.0);
     let named = candidates.likeliest.map(|likely| likely.unwrap().0);
-    assert_eq!(named, [4, 2, 6, 0], "of equals the first");
-    claims.all.truncate(1);
-    let candidates = claims.candidates(1e-6);
+    assert_eq!(named, [11, 9, 13, 7], "of equals the first");
+    let candidates = claims([(3.0, 0)]).candidates(1e-6);
     assert!(candidates.is_one_alone());
     assert_eq!(candidates.likeliest[1], None);
+}
+
+fn worth() -> impl Strategy<Value = Worth> {
+    let value = || prop_oneof![0.0..1.0_f32, 0.0..1e-3_f32, Just(0.0)];
+    (value(), value()).prop_map(|(without, with)| Worth { without, with })
+}
+
+proptest! {
+    #[test]
+    fn the_shortcut_keeps_what_the_long_way_keeps(
+        first in worth(),
+        others in prop::collection::vec(worth(), 0..4),
+        factor in 0.0..2.0_f32,
+    ) {
+        let mut mixtures = Mixtures::default();
+        let (place, _) = mixtures.add(first, others.into_iter());
+        let mixture = mixtures.get(place).unwrap();
+        let Some(cut) = Cut::new(mixture, 1.0, factor) else {
+            return Ok(());
+        };
+        let mut kept = Vec::new();
+        cut.keep(mixtures.each(mixture), 24, &mut kept);
+        let halves: Vec<_> = kept.iter().map(|half| (half.of, half.makes)).collect();
+        let is_short = halves == [(0, false), (0, true)];
+        prop_assert_eq!(cut.only_first(mixture).is_some(), is_short);
+        if let Some(with) = cut.only_first(mixture) {
+            prop_assert_eq!(with, kept[1].value);
+        }
+        prop_assert!(kept.is_sorted_by(|a, b| a.value >= b.value));
+    }
 }
 
 #[test]
