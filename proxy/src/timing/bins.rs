@@ -11,6 +11,7 @@ pub(super) const BINS: usize = 112;
 const UNIT: u64 = 4096;
 
 /// The bin of a delay in nanoseconds.
+#[inline]
 pub(super) fn bin(delay: u64) -> usize {
     let x = delay.saturating_add(UNIT);
     let octave = 63 - x.leading_zeros();
@@ -25,16 +26,46 @@ pub(super) fn start(bin: usize) -> u64 {
     octave + (octave / 4) * (bin as u64 % 4) - UNIT
 }
 
-/// The length of a bin in seconds, on a clock that ticks every `grain` nanoseconds.
-pub(super) fn width(bin: usize, grain: u64) -> f64 {
-    let (from, to) = (start(bin), start(bin + 1));
-    let ticks = to.div_ceil(grain) - from.div_ceil(grain);
-    // A bin between two ticks is never fallen into; it must only not be of no length.
-    seconds((ticks * grain).max(1))
+/// The bins on a clock that ticks now and then: worked out once, for they need divisions.
+#[derive(Debug)]
+pub(super) struct Ticks {
+    grain: u64,
+    first: [u64; BINS],
+    widths: [f64; BINS],
+}
+
+impl Ticks {
+    /// On a clock that ticks every `grain` nanoseconds.
+    pub(super) fn every(grain: u64) -> Self {
+        let first = |bin| start(bin).div_ceil(grain) * grain;
+        // A bin between two ticks is never fallen into; it must only not be of no length.
+        let width = |bin| seconds((first(bin + 1) - first(bin)).max(1));
+        Self {
+            grain,
+            first: std::array::from_fn(first),
+            widths: std::array::from_fn(width),
+        }
+    }
+
+    pub(super) fn grain(&self) -> u64 {
+        self.grain
+    }
+
+    /// The length of a bin in seconds.
+    pub(super) fn width(&self, bin: usize) -> f64 {
+        self.widths[bin]
+    }
+
+    /// How long after the first tick in its bin a delay ends, in seconds.
+    #[inline]
+    pub(super) fn within(&self, bin: usize, delay: u64) -> f64 {
+        seconds(delay.saturating_sub(self.first[bin]))
+    }
 }
 
 /// Nanoseconds as seconds.
 #[expect(clippy::cast_precision_loss, reason = "a delay needs no 53 bits")]
+#[inline]
 pub(super) fn seconds(nanos: u64) -> f64 {
     nanos as f64 * 1e-9
 }

@@ -1,6 +1,10 @@
 //! The calls that something can still become known of.
 
-use super::{joint::Bit, order::Queue, requests::RequestKey};
+use super::{
+    joint::{Bit, MAX_CONTESTED, Set},
+    order::Queue,
+    requests::RequestKey,
+};
 
 /// The most calls that are remembered at a time.
 const MAX_CALLS: usize = 4096;
@@ -21,13 +25,86 @@ impl CallKey {
     }
 }
 
-/// A request that may have made a call.
+/// A request that may have made a call when it began. Whether it still may, the request knows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
     pub(super) request: u32,
     pub(super) odds: f32,
-    /// Whether it has not ended.
-    pub(super) is_open: bool,
+    /// Whether it was as far as the likeliest.
+    pub(super) is_equal: bool,
+}
+
+/// Those who may have made a call.
+#[derive(Debug)]
+pub(super) struct Contested {
+    pub(super) bit: Bit,
+    /// The odds of all when it began.
+    pub(super) all: f32,
+    pub(super) candidates: Vec<Candidate>,
+    /// How many of them still may have made it and are open, and how many have ended.
+    open: usize,
+    ended: usize,
+    /// Whether [`Joint`](super::joint::Joint) knows what is expected of those that are open.
+    pub(super) is_expected: bool,
+}
+
+impl Contested {
+    pub(super) fn new(bit: Bit, all: f32) -> Self {
+        Self {
+            bit,
+            all,
+            candidates: Vec::new(),
+            open: 0,
+            ended: 0,
+            is_expected: false,
+        }
+    }
+
+    /// These are the candidates, all of them open, of whom is known what is expected.
+    pub(super) fn begin(&mut self, candidates: Vec<Candidate>) {
+        self.is_expected = true;
+        self.open = candidates.len();
+        self.candidates = candidates;
+    }
+
+    /// How many open candidates may still have made it.
+    pub(super) fn open(&self) -> usize {
+        self.open
+    }
+
+    /// How many candidates may still have made it, with those that ended.
+    pub(super) fn left(&self) -> usize {
+        self.open + self.ended
+    }
+
+    /// So many open candidates did not make the call.
+    fn give_up(&mut self, count: usize) {
+        self.open = self.open.saturating_sub(count);
+        self.is_expected = false;
+        if self.left() == 0 {
+            self.candidates.clear();
+        }
+    }
+
+    /// A candidate has ended.
+    pub(super) fn ended(&mut self) {
+        self.ended += 1;
+        self.give_up(1);
+    }
+
+    /// What a hypothesis was multiplied by because a request with these odds made the call, in shares of the
+    /// odds of all.
+    pub(super) fn share(&self, request: u32) -> f64 {
+        let is_it = |candidate: &&Candidate| candidate.request == request;
+        let found = self.candidates.iter().find(is_it);
+        let odds = found.map_or(0.0, |candidate| candidate.odds);
+        f64::from(message(odds, self.all)) * f64::from(self.all)
+    }
+}
+
+/// What a hypothesis is multiplied by if a request with these odds made a call, against all others.
+pub(super) fn message(odds: f32, all: f32) -> f32 {
+    1.0 / (all - odds).max(1e-12)
 }
 
 /// What was said of a call when it began.
@@ -44,12 +121,7 @@ pub(super) enum Maker {
     /// This request, for certain. It may end, and another take its slot, before the call is answered.
     Certain(RequestKey),
     /// One of these, or none.
-    Contested {
-        candidates: Vec<Candidate>,
-        bit: Bit,
-        /// Whether [`Joint`](super::joint::Joint) knows what is expected of those that are open.
-        is_expected: bool,
-    },
+    Contested(Contested),
     /// Nothing more becomes known.
     Settled,
 }
@@ -91,6 +163,8 @@ pub(super) struct Calls {
     free: Vec<u32>,
     /// Contested ones, the oldest first: no more than there are bits.
     contested: Vec<u32>,
+    /// The slots of contested calls by their bits.
+    by_bit: Box<[u32; MAX_CONTESTED]>,
     generation: u32,
     /// The slot that is looked at next where one has to be given up.
     next_given_up: usize,
@@ -102,6 +176,7 @@ impl Calls {
             slots: Vec::new(),
             free: Vec::new(),
             contested: Vec::new(),
+            by_bit: Box::new([u32::MAX; MAX_CONTESTED]),
             generation: 0,
             next_given_up: 0,
         }
@@ -134,8 +209,9 @@ impl Calls {
             slot,
             generation: self.generation,
         };
-        if matches!(call.maker, Maker::Contested { .. }) {
+        if let Maker::Contested(contested) = &call.maker {
             self.contested.push(slot);
+            self.by_bit[contested.bit.number()] = slot;
         }
         self.slots[slot as usize] = Some(call);
         Some(key)
@@ -151,10 +227,12 @@ impl Calls {
         Some(CallKey { slot, generation })
     }
 
+    #[inline]
     pub(super) fn get(&self, slot: u32) -> Option<&Call> {
         self.slots.get(slot as usize)?.as_ref()
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Call> {
         self.slots.get_mut(slot as usize)?.as_mut()
     }
@@ -185,58 +263,41 @@ impl Calls {
         self.contested.first().copied()
     }
 
-    /// The first contested call all of whose candidates have ended.
+    /// The first contested call none of whose candidates is open.
     pub(super) fn all_ended(&self) -> Option<u32> {
         let has_open = |slot: &u32| match self.get(*slot).map(|call| &call.maker) {
-            Some(Maker::Contested { candidates, .. }) => candidates.iter().any(|c| c.is_open),
+            Some(Maker::Contested(contested)) => contested.open > 0,
             _ => true,
         };
         let mut contested = self.contested.iter().copied();
         contested.find(|slot| !has_open(slot))
     }
 
-    /// A request did not make this call.
-    pub(super) fn give_up(&mut self, slot: u32, request: u32) {
-        if let Some(call) = self.get_mut(slot)
-            && let Maker::Contested {
-                candidates,
-                is_expected,
-                ..
-            } = &mut call.maker
-        {
-            let found = candidates.iter().position(|c| c.request == request);
-            if let Some(at) = found {
-                candidates.remove(at);
-                *is_expected = false;
+    /// Who may have made the contested call for which a bit stands.
+    #[inline]
+    pub(super) fn at(&mut self, bit: Bit) -> Option<&mut Contested> {
+        match &mut self.get_mut(self.by_bit[bit.number()])?.maker {
+            Maker::Contested(contested) if contested.bit == bit => Some(contested),
+            _ => None,
+        }
+    }
+
+    /// So many open candidates did not make these calls.
+    pub(super) fn give_up(&mut self, (calls, count): (Set, usize)) {
+        for call in calls.iter() {
+            if let Some(contested) = self.at(call) {
+                contested.give_up(count);
             }
         }
     }
 
-    /// A request that may have made this call has ended.
-    pub(super) fn ended(&mut self, slot: u32, request: u32) {
-        if let Some(call) = self.get_mut(slot)
-            && let Maker::Contested {
-                candidates,
-                is_expected,
-                ..
-            } = &mut call.maker
-        {
-            for candidate in candidates.iter_mut().filter(|c| c.request == request) {
-                candidate.is_open = false;
-            }
-            *is_expected = false;
-        }
-    }
-
-    /// A contested call is not any more; these are the requests that may have made it.
-    pub(super) fn settle(&mut self, slot: u32) -> Option<(Vec<Candidate>, Bit)> {
+    /// A contested call is not any more; this is who may have made it.
+    pub(super) fn settle(&mut self, slot: u32) -> Option<Contested> {
         let at = self.contested.iter().position(|known| *known == slot)?;
         self.contested.remove(at);
         let call = self.get_mut(slot)?;
         match std::mem::replace(&mut call.maker, Maker::Settled) {
-            Maker::Contested {
-                candidates, bit, ..
-            } => Some((candidates, bit)),
+            Maker::Contested(contested) => Some(contested),
             other => {
                 call.maker = other;
                 None
@@ -264,7 +325,7 @@ impl Calls {
     pub(super) fn remove_if_done(&mut self, slot: u32) {
         let is_done = self.get(slot).is_some_and(|call| match call.maker {
             Maker::Certain(_) => !call.is_open,
-            Maker::Contested { .. } => false,
+            Maker::Contested(_) => false,
             Maker::Settled => true,
         });
         if is_done {

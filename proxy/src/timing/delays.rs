@@ -3,7 +3,7 @@
 //! A hazard is the rate of an event among those for which it has not happened yet. It is the right
 //! weight for a request that has waited so long already; a density would punish it for that.
 
-use super::bins::{BINS, bin, seconds, start, width};
+use super::bins::{BINS, Ticks, bin, seconds, start};
 
 /// What ends the time in a state: a call of some kind, or the end of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,64 +39,68 @@ pub(super) struct Delays {
     mass: f64,
     /// The mass when the table was made.
     table_mass: f64,
-    table: Table,
+    legs: Box<[Leg; BINS]>,
+    /// The hazard of an event that never was seen in this state.
+    unseen: Hazards,
 }
+
+/// The rate of one event in each bin, per second.
+type Hazards = Box<[f32; BINS]>;
 
 #[derive(Debug)]
 struct Exit {
     event: Event,
     mass: f64,
     counts: Box<[f32; BINS]>,
-    hazard: Box<[f32; BINS]>,
+    hazards: Hazards,
 }
 
-#[derive(Debug)]
-struct Table {
-    /// The hazard of all events.
-    total: Box<[f32; BINS]>,
-    /// The hazard of an event that never was seen in this state.
-    unseen: Box<[f32; BINS]>,
-    /// What of the hazard has passed when a bin begins.
-    passed: Box<[f32; BINS]>,
+/// What happens in one bin, whatever the event. The two are read together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Leg {
+    /// What of the hazard has passed when the bin begins.
+    passed: f32,
+    /// The hazard of all events in it.
+    total: f32,
 }
 
 impl Delays {
-    pub(super) fn new(grain: u64) -> Self {
+    pub(super) fn new(ticks: &Ticks) -> Self {
         let mut new = Self {
             exits: Vec::new(),
             censored: Box::new([0.0; BINS]),
             mass: 0.0,
             table_mass: 0.0,
-            table: Table {
-                total: Box::new([0.0; BINS]),
-                unseen: Box::new([0.0; BINS]),
-                passed: Box::new([0.0; BINS]),
-            },
+            legs: Box::new([Leg::default(); BINS]),
+            unseen: Box::new([0.0; BINS]),
         };
-        new.rebuild(grain);
+        new.rebuild(ticks);
         new
     }
 
-    /// The rate of `event` after `delay`, per second.
-    pub(super) fn hazard(&self, event: Event, delay: u64) -> f32 {
-        let bin = bin(delay);
-        match self.exits.iter().find(|exit| exit.event == event) {
-            Some(exit) => exit.hazard[bin],
-            None => self.table.unseen[bin],
-        }
+    /// The rate of `event` in each bin.
+    pub(super) fn hazards(&self, event: Event) -> &[f32; BINS] {
+        let exit = self.exits.iter().find(|exit| exit.event == event);
+        exit.map_or(&self.unseen, |exit| &exit.hazards)
     }
 
-    /// The natural logarithm of the chance that nothing happens until `delay`, negated.
-    pub(super) fn passed(&self, delay: u64, grain: u64) -> f32 {
-        let bin = bin(delay);
-        let first_tick = start(bin).div_ceil(grain) * grain;
+    /// How likely nothing happens until `delay`, which is in `bin`.
+    #[inline]
+    pub(super) fn stayed(&self, bin: usize, delay: u64, ticks: &Ticks) -> f32 {
+        (-self.passed(bin, delay, ticks)).exp()
+    }
+
+    /// The natural logarithm of that, negated.
+    #[inline]
+    pub(super) fn passed(&self, bin: usize, delay: u64, ticks: &Ticks) -> f32 {
         #[expect(clippy::cast_possible_truncation, reason = "a weight")]
-        let within = seconds(delay.saturating_sub(first_tick)) as f32;
-        self.table.passed[bin] + within * self.table.total[bin]
+        let within = ticks.within(bin, delay) as f32;
+        let Leg { passed, total } = self.legs[bin];
+        passed + within * total
     }
 
     /// A visit of this length ended in `event`, or was cut short; with this weight.
-    pub(super) fn learn(&mut self, event: Option<Event>, delay: u64, weight: f32, grain: u64) {
+    pub(super) fn learn(&mut self, event: Option<Event>, delay: u64, weight: f32, ticks: &Ticks) {
         let bin = bin(delay);
         let known = event.and_then(|event| self.exit(event));
         let Some(index) = known else {
@@ -106,13 +110,13 @@ impl Delays {
         let exit = &mut self.exits[index];
         exit.counts[bin] += weight;
         exit.mass += f64::from(weight);
-        let is_new = exit.hazard[bin] <= 0.0;
+        let is_new = exit.hazards[bin] <= 0.0;
         self.mass += f64::from(weight);
         if self.mass > MAX_MASS {
             self.halve();
         }
         if is_new || self.mass >= self.table_mass * 1.05 + 0.5 || self.table_mass > self.mass {
-            self.rebuild(grain);
+            self.rebuild(ticks);
         }
     }
 
@@ -124,7 +128,7 @@ impl Delays {
                 event,
                 mass: 0.0,
                 counts: Box::new([0.0; BINS]),
-                hazard: Box::new([0.0; BINS]),
+                hazards: Box::new([0.0; BINS]),
             });
             return Some(self.exits.len() - 1);
         }
@@ -142,7 +146,7 @@ impl Delays {
 
     /// Makes the table of what is known by now.
     #[expect(clippy::cast_possible_truncation, reason = "weights, not counts")]
-    pub(super) fn rebuild(&mut self, grain: u64) {
+    pub(super) fn rebuild(&mut self, ticks: &Ticks) {
         let smooth = |counts: &[f32; BINS], at: usize| -> f64 {
             let near = KERNEL.iter().enumerate().map(|(offset, share)| {
                 // What would fall beyond an edge stays at the edge.
@@ -165,19 +169,19 @@ impl Delays {
             at_risk += seen + smooth(&self.censored, at);
             let gone = seen + PRIOR * prior_gone;
             let share = gone / (at_risk + PRIOR * prior_here);
-            let hazard = -(1.0 - share.min(0.999)).ln() / width(at, grain);
+            let hazard = -(1.0 - share.min(0.999)).ln() / ticks.width(at);
             totals[at] = hazard;
             for exit in &mut self.exits {
                 let mine = smooth(&exit.counts, at) + PRIOR * prior_gone * known(exit.mass);
-                exit.hazard[at] = (hazard * mine / gone) as f32;
+                exit.hazards[at] = (hazard * mine / gone) as f32;
             }
-            self.table.unseen[at] = (hazard * PRIOR * prior_gone * new_share / gone) as f32;
-            self.table.total[at] = hazard as f32;
+            self.unseen[at] = (hazard * PRIOR * prior_gone * new_share / gone) as f32;
+            self.legs[at].total = hazard as f32;
         }
         let mut passed = 0.0;
         for (at, total) in totals.iter().enumerate() {
-            self.table.passed[at] = passed as f32;
-            passed += total * width(at, grain);
+            self.legs[at].passed = passed as f32;
+            passed += total * ticks.width(at);
         }
         self.table_mass = self.mass;
     }

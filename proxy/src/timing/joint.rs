@@ -6,6 +6,8 @@
 //! assignments of contested calls to ended requests in which no call was made twice, each with its
 //! weight: the likeliest of them, and no more than [`MAX_ASSIGNMENTS`].
 
+use std::ops::BitOr;
+
 /// The most assignments that are kept.
 const MAX_ASSIGNMENTS: usize = 256;
 
@@ -15,13 +17,45 @@ const MIN_SHARE: f64 = 1e-9;
 /// How unlikely it is that a call was made twice, where nothing else is left to believe.
 const CLASH: f64 = 1e-6;
 
+/// The most contested calls at a time.
+pub(super) const MAX_CONTESTED: usize = 128;
+
 /// A set of contested calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Set(u128);
 
-impl std::ops::BitOrAssign for Set {
-    fn bitor_assign(&mut self, other: Self) {
-        self.0 |= other.0;
+impl Set {
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether they have a call in common.
+    pub(super) fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Those that are not among the others.
+    #[must_use]
+    pub(super) fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    /// The calls in it.
+    pub(super) fn iter(self) -> impl Iterator<Item = Bit> {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let bit = u8::try_from(left.trailing_zeros()).ok()?;
+            left &= left.checked_sub(1)?;
+            Some(Bit(bit))
+        })
+    }
+}
+
+impl BitOr for Set {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 }
 
@@ -30,6 +64,11 @@ impl std::ops::BitOrAssign for Set {
 pub(super) struct Bit(u8);
 
 impl Bit {
+    /// Below [`MAX_CONTESTED`].
+    pub(super) fn number(self) -> usize {
+        usize::from(self.0)
+    }
+
     pub(super) fn set(self) -> Set {
         Set(1 << self.0)
     }
@@ -61,10 +100,10 @@ pub(super) struct Joint {
     used: u128,
     /// For each of them, the odds that a request made it that has not ended, or nobody did; as a share
     /// of `scale`.
-    others: [f64; 128],
+    others: [f64; MAX_CONTESTED],
     /// For each of them, the odds of all when it began. Odds are rates and may be large or small in any
     /// unit; the product of a hundred of them has no place in a float, that of their shares has.
-    scale: [f64; 128],
+    scale: [f64; MAX_CONTESTED],
 }
 
 impl Joint {
@@ -77,8 +116,8 @@ impl Joint {
             }],
             requests: Vec::new(),
             used: 0,
-            others: [1.0; 128],
-            scale: [1.0; 128],
+            others: [1.0; MAX_CONTESTED],
+            scale: [1.0; MAX_CONTESTED],
         }
     }
 

@@ -1,32 +1,22 @@
 //! One request: a mixture of hypotheses about what it has called so far.
 
-use std::cell::RefCell;
-
 use super::{
+    calls::message,
+    claims::Claim,
     delays::Event,
+    joint::{Bit, Set},
+    kept::{Cut, Half, keep_any},
+    mixtures::{Mixture, Mixtures, Worth},
+    outlook::Outlooks,
+    path::{BEGINNING, Path, Visit},
     states::{States, Step},
 };
 
 /// The most hypotheses of a request, where few requests are open.
 pub(super) const MAX_HYPOTHESES: usize = 24;
 
-/// A hypothesis that is less likely than this is dropped.
-const MIN_SHARE: f32 = 3e-4;
-
 /// Hypotheses are never quite impossible: what comes next may speak for them.
 const LEAST: f32 = 1e-20;
-
-/// The most contested calls of a request at a time.
-pub(super) const MAX_CONTESTS: usize = 32;
-
-/// The path of a long request is learnt from now and then, and then forgotten.
-const MAX_STEPS: usize = 1024;
-
-/// Room for longer paths is given back.
-const MAX_SPARE_STEPS: usize = 256;
-
-/// Before the first step.
-const BEGINNING: u32 = u32::MAX;
 
 /// One thing that a request may have done.
 #[derive(Clone, Copy, Debug)]
@@ -37,51 +27,39 @@ struct Hypothesis {
     since: u64,
     /// The last step on the way here.
     step: u32,
-    /// Contested calls that were made, by their places.
-    made: u32,
+    /// The contested calls that were made.
+    made: Set,
 }
 
-/// A visit to a state, and what ended it; an answer cuts it short.
+/// Where a request stands when a call begins.
 #[derive(Clone, Copy, Debug)]
-struct Visit {
-    before: u32,
-    state: u32,
-    event: Option<Event>,
-    delay: u64,
+pub(super) struct Standing {
+    /// The rate at which it makes such a call, per second.
+    pub(super) rate: f32,
+    /// The likeliest state, and since when.
+    pub(super) state: u32,
+    pub(super) since: u64,
+    /// The place of its mixture, if it has several hypotheses.
+    pub(super) mixture: Option<u32>,
 }
 
-/// A call that this request may have made, or another.
+/// A call that each of several requests may have made.
 #[derive(Clone, Copy, Debug)]
-struct Contest {
-    call: u32,
-    /// What a hypothesis was multiplied by for having made the call, in shares of the odds of all.
-    share: f64,
-}
-
-/// What a hypothesis is worth now, and what it would be if it made the call.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Claim<'c> {
-    pub(super) call: u32,
-    pub(super) event: Event,
+pub(super) struct Disputed {
+    /// The call, as the set of itself.
+    pub(super) own: Set,
     pub(super) kind: u16,
-    /// What the call's headers and the order of requests add to the odds.
-    pub(super) factor: f32,
-    pub(super) message: f32,
-    /// The odds of all, itself among them.
+    pub(super) now: u64,
+    /// The odds of all.
     pub(super) all: f32,
     pub(super) max_hypotheses: usize,
-    pub(super) now: u64,
-    /// Where hypotheses are sorted.
-    pub(super) scratch: &'c Scratch,
 }
 
 /// Room for [`Request::contest`] to work in.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    /// What each hypothesis is worth, without this call and with it.
-    values: RefCell<Vec<(f32, bool, usize)>>,
-    /// The hypotheses before the call.
-    before: RefCell<Vec<Hypothesis>>,
+    kept: Vec<Half>,
+    next: Vec<Hypothesis>,
 }
 
 /// A request, from its begin until nothing more can become known of it.
@@ -89,91 +67,112 @@ pub(super) struct Scratch {
 pub(super) struct Request {
     pub(super) route: u16,
     hypotheses: Vec<Hypothesis>,
-    contests: [Option<Contest>; MAX_CONTESTS],
-    visits: Vec<Visit>,
+    /// The contested calls that any hypothesis made.
+    contested: Set,
+    path: Path,
 }
 
 /// Room that a request had, for another.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     hypotheses: Vec<Hypothesis>,
-    visits: Vec<Visit>,
+    path: Path,
 }
 
 impl Request {
     pub(super) fn begin(now: u64, route: u16, states: &mut States, buffers: Buffers) -> Self {
         let Buffers {
             mut hypotheses,
-            visits,
+            path,
         } = buffers;
         hypotheses.push(Hypothesis {
             weight: 1.0,
             state: states.begin(route),
             since: now,
             step: BEGINNING,
-            made: 0,
+            made: Set::default(),
         });
         Self {
             route,
             hypotheses,
-            contests: [None; MAX_CONTESTS],
-            visits,
+            contested: Set::default(),
+            path,
         }
     }
 
     /// The room that it had, unless that was more than most need.
     pub(super) fn into_buffers(mut self) -> Option<Buffers> {
         self.hypotheses.clear();
-        self.visits.clear();
-        (self.visits.capacity() <= MAX_SPARE_STEPS).then_some(Buffers {
+        self.path.clear();
+        self.path.is_spare().then_some(Buffers {
             hypotheses: self.hypotheses,
-            visits: self.visits,
+            path: self.path,
         })
     }
 
-    /// The rate at which this request makes such a call now, per second.
-    pub(super) fn odds(&self, event: Event, now: u64, states: &States) -> f32 {
-        if let [only] = self.hypotheses.as_slice() {
-            let delay = now.saturating_sub(only.since);
-            return states.delays(only.state).hazard(event, delay);
-        }
-        let (mut with, mut all) = (0.0, 0.0);
-        for hypothesis in &self.hypotheses {
-            let delay = now.saturating_sub(hypothesis.since);
-            let here = hypothesis.weight * states.stayed(hypothesis.state, delay);
-            all += here;
-            with += here * states.delays(hypothesis.state).hazard(event, delay);
-        }
-        with / f32::max(all, f32::MIN_POSITIVE)
+    /// Where it stands when a call begins, if it has but one hypothesis.
+    #[inline]
+    pub(super) fn standing(&self, outlooks: &mut Outlooks<'_>) -> Option<Standing> {
+        let [only] = self.hypotheses.as_slice() else {
+            return None;
+        };
+        Some(Standing {
+            rate: outlooks.hazard(only.state, only.since),
+            state: only.state,
+            since: only.since,
+            mixture: None,
+        })
     }
 
-    /// The likeliest state, and since when.
-    pub(super) fn likeliest(&self) -> Option<(u32, u64)> {
-        let weightiest = self
-            .hypotheses
-            .iter()
-            .max_by(|a, b| a.weight.total_cmp(&b.weight));
-        weightiest.map(|hypothesis| (hypothesis.state, hypothesis.since))
+    /// Where it stands if it has several, what they are worth being added to `mixtures`.
+    #[inline]
+    pub(super) fn mixed_standing(
+        &self,
+        outlooks: &mut Outlooks<'_>,
+        mixtures: &mut Mixtures,
+    ) -> Option<Standing> {
+        let (first, others) = self.hypotheses.split_first()?;
+        let mut worth = |hypothesis: &Hypothesis| {
+            let outlook = outlooks.of(hypothesis.state, hypothesis.since);
+            let without = hypothesis.weight * outlook.stayed;
+            Worth {
+                without,
+                with: without * outlook.hazard,
+            }
+        };
+        let mut likeliest = first;
+        let first = worth(first);
+        let others = others.iter().inspect(|other| {
+            if other.weight >= likeliest.weight {
+                likeliest = other;
+            }
+        });
+        let (place, rate) = mixtures.add(first, others.map(worth));
+        Some(Standing {
+            rate,
+            state: likeliest.state,
+            since: likeliest.since,
+            mixture: Some(place),
+        })
     }
 
     /// It made this call for certain.
-    pub(super) fn call(&mut self, event: Event, kind: u16, now: u64, states: &mut States) {
-        self.each(states, now, Some(event), Some(Step::Call(kind)), |_| true);
+    pub(super) fn call(&mut self, kind: u16, now: u64, states: &mut States) {
+        let event = Some(Event::Call(kind));
+        self.each(states, now, event, Some(Step::Call(kind)), |_| true);
     }
 
-    /// Its call was answered, for certain or in the hypotheses that made it.
-    pub(super) fn answer(&mut self, call: Option<u32>, now: u64, states: &mut States) {
-        let place = call.map(|call| self.place(call));
-        match place {
-            None => self.each(states, now, None, Some(Step::Answer), |_| true),
-            Some(Some(place)) => {
-                let bit = 1 << place;
-                self.each(states, now, None, Some(Step::Answer), |made| {
-                    made & bit != 0
-                });
-            }
-            Some(None) => {}
-        }
+    /// A call that it made for certain was answered.
+    pub(super) fn answer(&mut self, now: u64, states: &mut States) {
+        self.each(states, now, None, Some(Step::Answer), |_| true);
+    }
+
+    /// A contested call was answered, which concerns the hypotheses that made it.
+    pub(super) fn answer_contested(&mut self, call: Bit, now: u64, states: &mut States) {
+        let call = call.set();
+        self.each(states, now, None, Some(Step::Answer), |made| {
+            made.meets(call)
+        });
     }
 
     /// It ended.
@@ -188,119 +187,123 @@ impl Request {
         now: u64,
         event: Option<Event>,
         step: Option<Step>,
-        concerns: impl Fn(u32) -> bool,
+        concerns: impl Fn(Set) -> bool,
     ) {
-        for at in 0..self.hypotheses.len() {
-            let hypothesis = self.hypotheses[at];
+        // The only one is certain, however unlikely it was.
+        let is_certain = self.hypotheses.len() == 1;
+        for hypothesis in &mut self.hypotheses {
             if !concerns(hypothesis.made) {
                 continue;
             }
-            let delay = now.saturating_sub(hypothesis.since);
-            let mut likely = states.stayed(hypothesis.state, delay);
-            if let Some(event) = event {
-                likely *= states.delays(hypothesis.state).hazard(event, delay);
+            let Hypothesis { state, since, .. } = *hypothesis;
+            if !is_certain {
+                let delay = now.saturating_sub(since);
+                let mut likely = states.stayed(state, delay);
+                if let Some(event) = event {
+                    likely *= states.hazard(state, event, delay);
+                }
+                hypothesis.weight *= likely.max(LEAST);
             }
-            let mut next = self.step(hypothesis, now, event, step, states);
-            next.weight = hypothesis.weight * likely.max(LEAST);
-            self.hypotheses[at] = next;
+            hypothesis.step(now, event, &mut self.path);
+            if let Some(step) = step {
+                hypothesis.state = states.after(state, step);
+            }
         }
         self.normalise();
-        self.learn_if_long(states);
+        if self.path.is_long() {
+            self.learn_path(states);
+        }
     }
 
-    /// Some hypotheses have made the call, and some not. Says which other contested calls no hypothesis
-    /// has made any more, and whether any has made this one.
+    /// Some hypotheses have made the call, and some not. Says which contested calls no hypothesis has
+    /// made any more; this one may be among them.
+    #[inline]
     pub(super) fn contest(
         &mut self,
-        claim: Claim<'_>,
+        disputed: &Disputed,
+        claim: &Claim,
+        mixtures: &Mixtures,
         states: &mut States,
-        mut given_up: impl FnMut(u32),
-    ) -> bool {
-        let Some(place) = self.free_place() else {
-            return false;
-        };
-        self.contests[place] = Some(Contest {
-            call: claim.call,
-            share: f64::from(claim.message) * f64::from(claim.all),
-        });
-        let mut values = claim.scratch.values.borrow_mut();
-        values.clear();
-        let mut sum = 0.0;
-        for (at, hypothesis) in self.hypotheses.iter().enumerate() {
-            let delay = claim.now.saturating_sub(hypothesis.since);
-            let without = hypothesis.weight * states.stayed(hypothesis.state, delay);
-            let hazard = states.delays(hypothesis.state).hazard(claim.event, delay);
-            let with = without * hazard * claim.factor * claim.message;
-            values.push((without, false, at));
-            values.push((with, true, at));
-            sum += without + with;
-        }
-        if !(sum > 0.0 && sum.is_finite()) {
-            // Out of range, as after hours in a state that never lasted: nothing is told apart.
-            values.iter_mut().for_each(|(value, ..)| *value = 1.0);
-            #[expect(clippy::cast_precision_loss, reason = "a few dozen")]
-            let count = values.len() as f32;
-            sum = count;
-        }
-        values.retain(|(value, ..)| *value >= MIN_SHARE * sum);
-        values.sort_by(|a, b| b.0.total_cmp(&a.0));
-        values.truncate(claim.max_hypotheses);
-        let sum: f32 = values.iter().map(|(value, ..)| value).sum();
-        let mut before = claim.scratch.before.borrow_mut();
-        before.clear();
-        before.append(&mut self.hypotheses);
-        let step = Some(Step::Call(claim.kind));
-        for (value, makes, at) in values.iter() {
-            let hypothesis = before[*at];
-            let next = if *makes {
-                let next = self.step(hypothesis, claim.now, Some(claim.event), step, states);
-                Hypothesis {
-                    weight: value / sum,
-                    made: next.made | 1 << place,
-                    ..next
-                }
-            } else {
-                Hypothesis {
-                    weight: hypothesis.weight / sum,
-                    ..hypothesis
-                }
-            };
-            self.hypotheses.push(next);
-        }
-        drop((values, before));
-        self.normalise();
-        let made = self.hypotheses.iter().fold(0, |all, h| all | h.made);
-        for (at, contest) in self.contests.iter_mut().enumerate() {
-            if made & 1 << at == 0
-                && let Some(contest) = contest.take()
-                && contest.call != claim.call
-            {
-                given_up(contest.call);
+        scratch: &mut Scratch,
+    ) -> Set {
+        let Disputed { own, kind, now, .. } = *disputed;
+        let place = claim.standing.mixture;
+        let alone;
+        let mixture = match place.and_then(|place| mixtures.get(place)) {
+            Some(mixture) => mixture,
+            None => {
+                alone = Mixture::of_one(only(claim.standing, now, states));
+                &alone
             }
+        };
+        let cut = Cut::new(mixture, claim.weight, message(claim.odds, disputed.all));
+        let only_first = cut.and_then(|cut| cut.only_first(mixture));
+        let step = (now, Event::Call(kind), Step::Call(kind));
+        let made = if let (Some(with), [first, ..]) = (only_first, self.hypotheses.as_mut_slice()) {
+            // In a crowd it is mostly so. What is left of the request stays where it is.
+            let kept = mixture.first.without + with;
+            let weights = [first.weight / kept, with / kept];
+            let sum = weights[0] + weights[1];
+            let [stays, makes] = weights.map(|weight| weight / sum);
+            let makes = first.making(makes, own, step, &mut self.path, states);
+            first.weight = stays;
+            self.hypotheses.truncate(1);
+            self.hypotheses.push(makes);
+            makes.made
+        } else {
+            let each = mixtures.each(mixture);
+            let Scratch { kept, .. } = scratch;
+            kept.clear();
+            match cut {
+                Some(cut) => cut.keep(each, disputed.max_hypotheses, kept),
+                None => keep_any(each, disputed.max_hypotheses, kept),
+            }
+            self.split(own, step, states, scratch)
+        };
+        let over = (self.contested | own).without(made);
+        self.contested = made;
+        if self.path.is_long() {
+            self.learn_path(states);
         }
-        self.learn_if_long(states);
-        made & 1 << place != 0
+        over
+    }
+
+    /// Splits hypotheses into those halves that are kept. Says which contested calls any of them made.
+    fn split(
+        &mut self,
+        own: Set,
+        step: (u64, Event, Step),
+        states: &mut States,
+        Scratch { kept, next }: &mut Scratch,
+    ) -> Set {
+        next.clear();
+        let mut made = Set::default();
+        let sum: f32 = kept.iter().map(|half| half.value).sum();
+        for half in kept.iter() {
+            let mut hypothesis = self.hypotheses[usize::from(half.of)];
+            if half.makes {
+                hypothesis = hypothesis.making(half.value, own, step, &mut self.path, states);
+            }
+            hypothesis.weight /= sum;
+            made = made | hypothesis.made;
+            next.push(hypothesis);
+        }
+        std::mem::swap(&mut self.hypotheses, next);
+        self.normalise();
+        made
     }
 
     /// What it may have done, now that it has ended, without what others think of that.
     ///
-    /// `bit` is what stands for a contested call elsewhere.
-    pub(super) fn choices<B: Copy + Default + std::ops::BitOrAssign>(
-        &self,
-        bit: impl Fn(u32) -> B,
-    ) -> Vec<(B, f64)> {
+    /// `share` is what a hypothesis was multiplied by for having made a call.
+    pub(super) fn choices(&self, share: impl Fn(Bit) -> f64) -> Vec<(Set, f64)> {
         let choice = |hypothesis: &Hypothesis| {
-            let mut made = B::default();
-            let mut weight = f64::from(hypothesis.weight);
-            for (at, contest) in self.contests.iter().enumerate() {
-                if let Some(contest) = contest
-                    && hypothesis.made & 1 << at != 0
-                {
-                    made |= bit(contest.call);
-                    weight /= contest.share;
-                }
-            }
-            (made, weight)
+            let weight = f64::from(hypothesis.weight);
+            let shares = hypothesis.made.iter().map(&share);
+            (
+                hypothesis.made,
+                shares.fold(weight, |weight, share| weight / share),
+            )
         };
         self.hypotheses.iter().map(choice).collect()
     }
@@ -314,29 +317,18 @@ impl Request {
         }
     }
 
-    /// Nothing more becomes known of this call.
-    pub(super) fn settle(&mut self, call: u32) {
-        if let Some(place) = self.place(call) {
-            self.contests[place] = None;
-            for hypothesis in &mut self.hypotheses {
-                hypothesis.made &= !(1 << place);
-            }
+    /// Nothing more becomes known of a call.
+    pub(super) fn settle(&mut self, call: Bit) {
+        self.contested = self.contested.without(call.set());
+        for hypothesis in &mut self.hypotheses {
+            hypothesis.made = hypothesis.made.without(call.set());
         }
     }
 
-    /// Whether it can have made one more contested call.
-    pub(super) fn has_room(&self) -> bool {
-        self.free_place().is_some()
-    }
-
     /// The contested calls that it may have made.
-    pub(super) fn contested(&self) -> impl Iterator<Item = u32> {
-        self.contests.iter().flatten().map(|contest| contest.call)
-    }
-
-    /// Whether any call of it is contested.
-    pub(super) fn is_contested(&self) -> bool {
-        self.contests.iter().any(Option::is_some)
+    #[inline]
+    pub(super) fn contested(&self) -> Set {
+        self.contested
     }
 
     /// Teaches `states` the way that it took, and says which kinds of call it made, each with its
@@ -347,76 +339,81 @@ impl Request {
                 made(kind, f64::from(hypothesis.weight));
             }
         }
-        self.learn_visits(states);
+        self.learn_path(states);
     }
 
-    fn learn_if_long(&mut self, states: &mut States) {
-        if self.visits.len() > MAX_STEPS {
-            self.normalise();
-            self.learn_visits(states);
-        }
-    }
-
-    fn learn_visits(&mut self, states: &mut States) {
+    fn learn_path(&mut self, states: &mut States) {
         for hypothesis in &mut self.hypotheses {
-            let mut at = hypothesis.step;
-            while let Some(visit) = self.visits.get(at as usize) {
-                states.learn(visit.state, visit.event, visit.delay, hypothesis.weight);
-                at = visit.before;
-            }
+            self.path.learn(hypothesis.step, hypothesis.weight, states);
             hypothesis.step = BEGINNING;
         }
-        self.visits.clear();
-    }
-
-    fn step(
-        &mut self,
-        hypothesis: Hypothesis,
-        now: u64,
-        event: Option<Event>,
-        step: Option<Step>,
-        states: &mut States,
-    ) -> Hypothesis {
-        self.visits.push(Visit {
-            before: hypothesis.step,
-            state: hypothesis.state,
-            event,
-            delay: now.saturating_sub(hypothesis.since),
-        });
-        Hypothesis {
-            state: step.map_or(hypothesis.state, |step| {
-                states.after(hypothesis.state, step)
-            }),
-            since: now,
-            step: u32::try_from(self.visits.len() - 1).unwrap_or(BEGINNING),
-            ..hypothesis
-        }
+        self.path.clear();
     }
 
     /// How many hypotheses and visits there are.
     #[cfg(test)]
     pub(super) fn sizes(&self) -> (usize, usize) {
-        (self.hypotheses.len(), self.visits.len())
+        (self.hypotheses.len(), self.path.len())
     }
 
+    /// Weights are shares of their sum.
     fn normalise(&mut self) {
         let sum: f32 = self.hypotheses.iter().map(|h| h.weight).sum();
         let is_something = sum > 0.0 && sum.is_finite();
         for hypothesis in &mut self.hypotheses {
-            hypothesis.weight = if is_something {
-                hypothesis.weight / sum
-            } else {
-                1.0
-            };
+            let share = hypothesis.weight / sum;
+            hypothesis.weight = if is_something { share } else { 1.0 };
         }
     }
+}
 
-    fn place(&self, call: u32) -> Option<usize> {
-        let is_it = |contest: &Option<Contest>| contest.is_some_and(|c| c.call == call);
-        self.contests.iter().position(is_it)
+impl Hypothesis {
+    /// What it is now in ended with `event`, or was cut short; the state is yet to be changed.
+    #[inline]
+    fn step(&mut self, now: u64, event: Option<Event>, path: &mut Path) {
+        self.step = path.step(Visit {
+            before: self.step,
+            state: self.state,
+            event,
+            delay: now.saturating_sub(self.since),
+        });
+        self.since = now;
     }
 
-    fn free_place(&self) -> Option<usize> {
-        self.contests.iter().position(Option::is_none)
+    /// The same request, if it made a contested call, with the weight of that.
+    #[inline]
+    fn making(
+        &self,
+        weight: f32,
+        own: Set,
+        (now, event, step): (u64, Event, Step),
+        path: &mut Path,
+        states: &mut States,
+    ) -> Self {
+        let visit = Visit {
+            before: self.step,
+            state: self.state,
+            event: Some(event),
+            delay: now.saturating_sub(self.since),
+        };
+        Self {
+            weight,
+            state: states.after(self.state, step),
+            since: now,
+            step: path.step(visit),
+            made: self.made | own,
+        }
+    }
+}
+
+/// What the only hypothesis of a request is worth.
+fn only(standing: Standing, now: u64, states: &States) -> Worth {
+    let Standing {
+        rate, state, since, ..
+    } = standing;
+    let without = states.stayed(state, now.saturating_sub(since));
+    Worth {
+        without,
+        with: without * rate,
     }
 }

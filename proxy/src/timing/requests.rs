@@ -1,6 +1,6 @@
 //! The requests that something can still become known of, open ones apart.
 
-use super::request::Request;
+use super::{joint::Set, request::Request};
 
 /// Names a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -8,6 +8,13 @@ pub struct RequestKey {
     slot: u32,
     /// Which of the requests that were in this slot.
     generation: u32,
+}
+
+impl RequestKey {
+    #[inline]
+    pub(super) fn slot(self) -> u32 {
+        self.slot
+    }
 }
 
 /// A request with what the caller calls it.
@@ -22,6 +29,14 @@ pub(super) struct Entry<T> {
     pub(super) joined: bool,
     /// What share of the possible assignments was kept of the calls that it may have made.
     pub(super) kept: f64,
+}
+
+impl<T> Entry<T> {
+    /// Whether it is open, and may have made this contested call.
+    #[inline]
+    pub(super) fn may_yet_have_made(&self, call: Set) -> bool {
+        self.open.is_some() && self.request.contested().meets(call)
+    }
 }
 
 /// The requests, by slots that are used again.
@@ -43,9 +58,20 @@ impl<T: Copy> Requests<T> {
         }
     }
 
-    /// The slots of the open ones, in no order.
-    pub(super) fn open(&self) -> &[u32] {
-        &self.open
+    /// How many are open.
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The open ones, in no order.
+    #[inline]
+    pub(super) fn open_entries(&self) -> impl Iterator<Item = (RequestKey, &Entry<T>)> {
+        self.open.iter().filter_map(|slot| {
+            let entry = self.get(*slot)?;
+            let generation = entry.generation;
+            let slot = *slot;
+            Some((RequestKey { slot, generation }, entry))
+        })
     }
 
     pub(super) fn insert(&mut self, request: Request, name: T) -> RequestKey {
@@ -85,10 +111,12 @@ impl<T: Copy> Requests<T> {
         Some(RequestKey { slot, generation })
     }
 
+    #[inline]
     pub(super) fn get(&self, slot: u32) -> Option<&Entry<T>> {
         self.slots.get(slot as usize)?.as_ref()
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut Entry<T>> {
         self.slots.get_mut(slot as usize)?.as_mut()
     }

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::delays::{Delays, Event};
+use super::{
+    bins::{Ticks, bin},
+    delays::{Delays, Event},
+};
 
 /// The most states that are kept apart; beyond, there are a few coarse ones for all routes.
 const MAX_STATES: usize = 512;
@@ -49,7 +52,9 @@ pub(super) enum Step {
 pub(super) struct States {
     all: Vec<State>,
     index: HashMap<Key, u32>,
-    grain: u64,
+    /// The last step that was asked for, and where it led: many requests take the same one at a time.
+    latest: Option<(u32, Step, u32)>,
+    ticks: Ticks,
 }
 
 impl States {
@@ -57,29 +62,41 @@ impl States {
         Self {
             all: Vec::new(),
             index: HashMap::new(),
-            grain,
+            latest: None,
+            ticks: Ticks::every(grain),
         }
     }
 
     pub(super) fn grain(&self) -> u64 {
-        self.grain
+        self.ticks.grain()
     }
 
     /// The clock turned out to tick in other steps.
     pub(super) fn set_grain(&mut self, grain: u64) {
-        self.grain = grain;
+        self.ticks = Ticks::every(grain);
         for state in &mut self.all {
-            state.delays.rebuild(grain);
+            state.delays.rebuild(&self.ticks);
         }
     }
 
-    pub(super) fn delays(&self, state: u32) -> &Delays {
-        &self.all[state as usize].delays
+    pub(super) fn ticks(&self) -> &Ticks {
+        &self.ticks
+    }
+
+    #[inline]
+    pub(super) fn delays(&self, state: u32) -> Option<&Delays> {
+        self.all.get(state as usize).map(|state| &state.delays)
     }
 
     /// How likely nothing happens in this state for so long.
     pub(super) fn stayed(&self, state: u32, delay: u64) -> f32 {
-        (-self.delays(state).passed(delay, self.grain)).exp()
+        let delays = &self.all[state as usize].delays;
+        delays.stayed(bin(delay), delay, &self.ticks)
+    }
+
+    /// The rate at which this state ends by `event` after `delay`, per second.
+    pub(super) fn hazard(&self, state: u32, event: Event, delay: u64) -> f32 {
+        self.all[state as usize].delays.hazards(event)[bin(delay)]
     }
 
     /// The kinds of call that were made on the way to this state.
@@ -89,10 +106,8 @@ impl States {
     }
 
     pub(super) fn learn(&mut self, state: u32, event: Option<Event>, delay: u64, weight: f32) {
-        let grain = self.grain;
-        self.all[state as usize]
-            .delays
-            .learn(event, delay, weight, grain);
+        let delays = &mut self.all[state as usize].delays;
+        delays.learn(event, delay, weight, &self.ticks);
     }
 
     /// The state in which a request of this route begins.
@@ -106,7 +121,19 @@ impl States {
     }
 
     /// The state after a step.
+    #[inline]
     pub(super) fn after(&mut self, state: u32, step: Step) -> u32 {
+        match self.latest {
+            Some((from, by, to)) if from == state && by == step => to,
+            _ => {
+                let to = self.step(state, step);
+                self.latest = Some((state, step, to));
+                to
+            }
+        }
+    }
+
+    fn step(&mut self, state: u32, step: Step) -> u32 {
         let from = &self.all[state as usize];
         let place = match from.next.binary_search_by_key(&step, |(step, _)| *step) {
             Ok(known) => return from.next[known].1,
@@ -151,7 +178,7 @@ impl States {
         self.index.insert(key.clone(), state);
         self.all.push(State {
             key,
-            delays: Delays::new(self.grain),
+            delays: Delays::new(&self.ticks),
             next: Vec::new(),
         });
         state

@@ -5,7 +5,7 @@ use super::{
         calls::Said,
         decision::{Doubt, MAX_NAMED},
     },
-    Filter,
+    Filter, narrow,
 };
 
 impl<T: Copy> Filter<T> {
@@ -67,9 +67,4 @@ impl<T: Copy> Filter<T> {
             None
         }
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "a probability")]
-fn narrow(probability: f64) -> f32 {
-    probability as f32
 }

@@ -1,21 +1,24 @@
 //! The filter: requests begin and end, calls begin and are answered, and each call is given its maker.
 //!
-//! Whether that is believed is in `belief`, and what becomes known later in `settling`.
+//! How a call is given its maker is in `inference`, whether that is believed in `belief`, and what becomes
+//! known later in `settling`.
 
 mod belief;
+mod inference;
 mod settling;
 
+use self::inference::Beginning;
 use super::{
     background::{Background, Clock},
     bins::seconds,
     bounded::Numbers,
-    calls::{Call, CallKey, Calls, Candidate, Maker, Said},
+    calls::{Call, CallKey, Calls, Maker},
+    claims::Claims,
     decision::{Decision, Doubt, Owner, Settled},
-    delays::Event,
     guards::{Audit, Bands, Loads, Makers},
-    joint::{Bit, Joint},
-    order::{Equal, Orders, Preference, Queue},
-    request::{Buffers, Claim, MAX_HYPOTHESES, Request, Scratch},
+    joint::Joint,
+    order::Orders,
+    request::{Buffers, Request, Scratch},
     requests::{RequestKey, Requests},
     states::States,
 };
@@ -29,21 +32,9 @@ const MAX_REQUESTS: usize = 4 * MAX_OPEN;
 /// So many requests can begin without an allocation after as many have ended.
 const MAX_SPARE: usize = 64;
 
-/// The most hypotheses of all requests, about.
-const MAX_HYPOTHESES_IN_ALL: usize = 2048;
-
 /// The most routes, and kinds of call, that are told apart.
 const MAX_ROUTES: u16 = 255;
 const MAX_KINDS: u16 = 1023;
-
-/// Who is less likely than this to have made a call is no candidate.
-const MIN_CANDIDATE: f32 = 1e-4;
-
-/// The most that a request is weighed up.
-const MAX_WEIGHT: f32 = 1e9;
-
-/// Equals are looked for among those that are not less likely than this against the likeliest.
-const MIN_EQUAL: f32 = 1e-3;
 
 /// The clock ticks in steps of at most this many nanoseconds; smaller ones are noticed.
 const COARSEST: u64 = 1_000_000;
@@ -94,8 +85,7 @@ pub struct Filter<T> {
     clock: Clock,
     last: Option<u64>,
     settled: Vec<Settled<T>>,
-    odds: Vec<(u32, f32)>,
-    equals: Vec<Equal>,
+    claims: Claims,
     scratch: Scratch,
     /// Of requests that are forgotten, for those to come.
     spare: Vec<Buffers>,
@@ -124,8 +114,7 @@ impl<T: Copy> Filter<T> {
             clock: Clock::default(),
             last: None,
             settled: Vec::new(),
-            odds: Vec::new(),
-            equals: Vec::new(),
+            claims: Claims::default(),
             scratch: Scratch::default(),
             spare: Vec::new(),
             remembered: 0,
@@ -138,7 +127,7 @@ impl<T: Copy> Filter<T> {
     /// [`end_unknown`]: Self::end_unknown
     pub fn begin(&mut self, now: u64, name: T, route: u64) -> Option<RequestKey> {
         self.tick(now);
-        if self.requests.open().len() >= MAX_OPEN || self.remembered >= MAX_REQUESTS {
+        if self.requests.open() >= MAX_OPEN || self.remembered >= MAX_REQUESTS {
             self.crowd += 1;
             return None;
         }
@@ -161,7 +150,7 @@ impl<T: Copy> Filter<T> {
         weigh: impl Fn(RequestKey) -> f32,
     ) -> Decision<T> {
         self.tick(now);
-        let open = self.requests.open().len() + self.crowd;
+        let open = self.requests.open() + self.crowd;
         let kind = self.kind(kind);
         match owner {
             Owner::Unknown => {}
@@ -174,16 +163,7 @@ impl<T: Copy> Filter<T> {
                 ..Decision::nothing(open)
             };
         }
-        // What is no number weighs nothing, and nothing weighs so much that a sum overflows.
-        let weigh = |key| {
-            let weight = weigh(key);
-            if weight.is_nan() {
-                0.0
-            } else {
-                weight.clamp(0.0, MAX_WEIGHT)
-            }
-        };
-        self.infer(now, kind, open, weigh)
+        self.infer(Beginning { now, kind, open }, weigh)
     }
 
     /// A call that is known to be a request's.
@@ -193,9 +173,7 @@ impl<T: Copy> Filter<T> {
         let Some(entry) = slot.and_then(|slot| self.requests.get_mut(slot)) else {
             return Decision::nothing(open);
         };
-        entry
-            .request
-            .call(Event::Call(kind), kind, now, &mut self.states);
+        entry.request.call(kind, now, &mut self.states);
         let name = entry.name;
         let call = Call::new(kind, now, Maker::Certain(key), 0.0);
         Decision {
@@ -204,190 +182,6 @@ impl<T: Copy> Filter<T> {
             open,
             is_contested: false,
             doubt: None,
-        }
-    }
-
-    fn infer(
-        &mut self,
-        now: u64,
-        kind: u16,
-        open: usize,
-        weigh: impl Fn(RequestKey) -> f32,
-    ) -> Decision<T> {
-        let event = Event::Call(kind);
-        let background = self.kinds[usize::from(kind)].background.rate(self.clock);
-        let mut odds = std::mem::take(&mut self.odds);
-        odds.clear();
-        for &slot in self.requests.open() {
-            if let Some(entry) = self.requests.get(slot) {
-                let weight = self.requests.key(slot).map_or(1.0, &weigh);
-                let rate = entry.request.odds(event, now, &self.states);
-                odds.push((slot, weight * rate));
-            }
-        }
-        let preferred = self.prefer_first(&mut odds);
-        let total = background + odds.iter().map(|(_, odds)| odds).sum::<f32>();
-        odds.retain(|(_, odds)| *odds >= MIN_CANDIDATE * total);
-        odds.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let share = |odds: f32| odds / total.max(f32::MIN_POSITIVE);
-        let mut decision = Decision::nothing(open);
-        for (named, (slot, odds)) in decision.likely.iter_mut().zip(&odds) {
-            *named = self.name(*slot).map(|name| (name, share(*odds)));
-        }
-        let said = odds.first().map(|(slot, odds)| Said {
-            request: *slot,
-            confidence: share(*odds),
-            open,
-        });
-        decision.doubt = self.doubt(kind, said);
-        if open > 1 && decision.doubt.is_none() {
-            self.calibrate(&mut decision.likely);
-        }
-
-        let is_alone = odds.len() == 1 && background < MIN_CANDIDATE * total;
-        let preference = preferred.as_ref();
-        let factor = preference.map(|preferred| (preferred.first, preferred.factor));
-        let mut queue = None;
-        let maker = match odds.first() {
-            None => {
-                let background = &mut self.kinds[usize::from(kind)].background;
-                if open == 0 {
-                    background.alone();
-                } else {
-                    background.unexplained(1.0);
-                }
-                self.odds = odds;
-                return decision;
-            }
-            // There is no room to remember it, nor a bit to be spent on it.
-            Some(_) if !self.calls.make_room() => {
-                self.odds = odds;
-                return decision;
-            }
-            Some((slot, _)) if is_alone => self
-                .requests
-                .key(*slot)
-                .map_or(Maker::Settled, Maker::Certain),
-            Some(_) => {
-                queue = preference.map(|preferred| Queue::new(preferred, &self.equals));
-                let bit = self.bit(total);
-                // Who has no room for one more can only say that it did not make it.
-                let has_room = |&&(slot, _): &&(u32, f32)| {
-                    let entry = self.requests.get(slot);
-                    entry.is_some_and(|entry| entry.request.has_room())
-                };
-                let candidates = odds.iter().filter(has_room);
-                let candidates = candidates.map(|&(request, odds)| Candidate {
-                    request,
-                    odds,
-                    is_open: true,
-                });
-                Maker::Contested {
-                    candidates: candidates.collect(),
-                    bit,
-                    is_expected: false,
-                }
-            }
-        };
-        let mut call = Call::new(kind, now, maker, background);
-        call.said = said;
-        call.queue = queue;
-        let Some(key) = self.calls.insert(call) else {
-            self.odds = odds;
-            return decision;
-        };
-        decision.call = Some(key);
-        decision.is_contested = !is_alone;
-        let Some(number) = self.calls.slot(key) else {
-            return decision;
-        };
-        if is_alone {
-            if open == 1 {
-                self.loads.check(open, 1.0);
-            }
-            if let Some(entry) = self.requests.get_mut(odds[0].0) {
-                entry.request.call(event, kind, now, &mut self.states);
-            }
-        } else {
-            for &(slot, odds) in &odds {
-                let preference = factor.filter(|(first, _)| *first == slot);
-                let weight = self.requests.key(slot).map_or(1.0, &weigh);
-                let factor = weight * preference.map_or(1.0, |(_, factor)| factor);
-                self.contest(slot, number, kind, now, factor, (odds, total));
-            }
-            self.settle_where_all_ended();
-        }
-        self.odds = odds;
-        decision
-    }
-
-    /// Of requests that are equally far, the one that waits longest may be served first.
-    ///
-    /// The equals are left in `self.equals`.
-    fn prefer_first(&mut self, odds: &mut [(u32, f32)]) -> Option<Preference> {
-        let state = |slot: u32| self.requests.get(slot)?.request.likeliest();
-        let (most, least) = {
-            let most = odds.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
-            (most.0, most.1 * MIN_EQUAL)
-        };
-        let (of, _) = state(most)?;
-        let equals = odds.iter().enumerate().filter_map(|(place, (slot, odds))| {
-            let (theirs, since) = (*odds >= least).then(|| state(*slot))??;
-            (theirs == of).then_some(Equal {
-                place,
-                request: *slot,
-                since,
-            })
-        });
-        self.equals.clear();
-        self.equals.extend(equals);
-        self.orders.prefer(of, &self.equals, odds)
-    }
-
-    /// A request may have made a call, or another.
-    fn contest(
-        &mut self,
-        slot: u32,
-        call: u32,
-        kind: u16,
-        now: u64,
-        factor: f32,
-        (odds, all): (f32, f32),
-    ) {
-        let open = self.requests.open().len().max(1);
-        let claim = Claim {
-            call,
-            event: Event::Call(kind),
-            kind,
-            factor,
-            message: 1.0 / (all - odds).max(1e-12),
-            all,
-            max_hypotheses: (MAX_HYPOTHESES_IN_ALL / open).clamp(2, MAX_HYPOTHESES),
-            now,
-            scratch: &self.scratch,
-        };
-        let Some(entry) = self.requests.get_mut(slot) else {
-            return;
-        };
-        let calls = &mut self.calls;
-        let mut give_up = |call: u32| calls.give_up(call, slot);
-        let states = &mut self.states;
-        if !entry.request.contest(claim, states, &mut give_up) {
-            give_up(call);
-        }
-    }
-
-    /// A bit for a contested call; if there is none left, the oldest one is settled.
-    fn bit(&mut self, all: f32) -> Bit {
-        loop {
-            if let Some(bit) = self.joint.begin(f64::from(all)) {
-                return bit;
-            }
-            match self.calls.oldest_contested() {
-                Some(oldest) => self.settle(oldest),
-                // Every bit belongs to a contested call; if that were not so, all could be forgotten.
-                None => self.joint = Joint::new(),
-            }
         }
     }
 
@@ -409,13 +203,16 @@ impl<T: Copy> Filter<T> {
                     && self.requests.is_open(slot)
                     && let Some(entry) = self.requests.get_mut(slot)
                 {
-                    entry.request.answer(None, now, &mut self.states);
+                    entry.request.answer(now, &mut self.states);
                 }
             }
-            Maker::Contested { candidates, .. } => {
-                for candidate in candidates.iter().filter(|candidate| candidate.is_open) {
-                    if let Some(entry) = self.requests.get_mut(candidate.request) {
-                        entry.request.answer(Some(slot), now, &mut self.states);
+            Maker::Contested(contested) => {
+                for candidate in &contested.candidates {
+                    if let Some(entry) = self.requests.get_mut(candidate.request)
+                        && entry.may_yet_have_made(contested.bit.set())
+                    {
+                        let states = &mut self.states;
+                        entry.request.answer_contested(contested.bit, now, states);
                     }
                 }
             }
@@ -438,10 +235,13 @@ impl<T: Copy> Filter<T> {
             return;
         };
         entry.request.end(now, &mut self.states);
-        if entry.request.is_contested() {
+        let contested = entry.request.contested();
+        if !contested.is_empty() {
             entry.joined = true;
-            for call in entry.request.contested() {
-                self.calls.ended(call, slot);
+            for call in contested.iter() {
+                if let Some(contested) = self.calls.at(call) {
+                    contested.ended();
+                }
             }
             self.join(slot);
             self.settle_where_all_ended();
@@ -458,7 +258,7 @@ impl<T: Copy> Filter<T> {
     /// How many requests are open.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.requests.open().len() + self.crowd
+        self.requests.open() + self.crowd
     }
 
     /// How much is remembered.
@@ -498,7 +298,7 @@ impl<T: Copy> Filter<T> {
     /// Time has passed.
     fn tick(&mut self, now: u64) {
         let passed = seconds(now.saturating_sub(self.last.unwrap_or(now)));
-        if self.requests.open().is_empty() {
+        if self.requests.open() == 0 {
             self.clock.idle += passed;
         } else {
             self.clock.busy += passed;
@@ -517,4 +317,9 @@ impl<T: Copy> Filter<T> {
             self.states.set_grain(grain);
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a probability")]
+fn narrow(probability: f64) -> f32 {
+    probability as f32
 }

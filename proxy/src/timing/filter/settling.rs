@@ -4,9 +4,10 @@ use super::{
     super::{
         calls::{Candidate, Maker},
         decision::{MAX_NAMED, Settled},
-        joint::{Bit, Set},
+        joint::{Bit, MAX_CONTESTED},
+        order::Made,
     },
-    Filter, MAX_SPARE,
+    Filter, MAX_SPARE, narrow,
 };
 
 /// A call is settled after this long, whatever may still become known.
@@ -18,16 +19,16 @@ const MAX_SETTLED: usize = 8192;
 impl<T: Copy> Filter<T> {
     /// An ended request is held against the others.
     pub(super) fn join(&mut self, slot: u32) {
-        let calls = &self.calls;
         let Some(entry) = self.requests.get(slot) else {
             return;
         };
-        let choices = entry
-            .request
-            .choices(|call| match calls.get(call).map(|call| &call.maker) {
-                Some(Maker::Contested { bit, .. }) => bit.set(),
-                _ => Set::default(),
-            });
+        let mut shares = [1.0; MAX_CONTESTED];
+        for call in entry.request.contested().iter() {
+            if let Some(contested) = self.calls.at(call) {
+                shares[call.number()] = contested.share(slot);
+            }
+        }
+        let choices = entry.request.choices(|call| shares[call.number()]);
         self.expect_others();
         let kept = self.joint.end(slot, &choices);
         self.calls.contested_mut(|call| call.kept *= kept);
@@ -35,19 +36,21 @@ impl<T: Copy> Filter<T> {
 
     /// What is expected of the requests that have not ended, for each contested call.
     pub(super) fn expect_others(&mut self) {
-        let joint = &mut self.joint;
+        let (joint, requests) = (&mut self.joint, &self.requests);
         self.calls.contested_mut(|call| {
-            if let Maker::Contested {
-                candidates,
-                bit,
-                is_expected,
-            } = &mut call.maker
-                && !*is_expected
+            if let Maker::Contested(contested) = &mut call.maker
+                && !contested.is_expected
             {
-                let open = candidates.iter().filter(|candidate| candidate.is_open);
+                let own = contested.bit.set();
+                let may_yet_have_made = |candidate: &&Candidate| {
+                    let entry = requests.get(candidate.request);
+                    entry.is_some_and(|entry| entry.may_yet_have_made(own))
+                };
+                let candidates = contested.candidates.iter();
+                let open = candidates.filter(may_yet_have_made).take(contested.open());
                 let odds: f32 = open.map(|candidate| candidate.odds).sum();
-                joint.expect(*bit, f64::from(call.background + odds));
-                *is_expected = true;
+                joint.expect(contested.bit, f64::from(call.background + odds));
+                contested.is_expected = true;
             }
         });
     }
@@ -65,21 +68,28 @@ impl<T: Copy> Filter<T> {
         let Some(key) = self.calls.key(slot) else {
             return;
         };
-        let Some((candidates, bit)) = self.calls.settle(slot) else {
+        let Some(contested) = self.calls.settle(slot) else {
             return;
         };
+        let bit = contested.bit;
+        let own = bit.set();
+        let may_have_made = |candidate: &&Candidate| {
+            let entry = self.requests.get(candidate.request);
+            entry.is_some_and(|entry| entry.request.contested().meets(own))
+        };
+        let left = contested.candidates.iter().filter(may_have_made);
+        let mut candidates: Vec<Candidate> = left.take(contested.left()).copied().collect();
+        // The likeliest are learnt from first.
+        candidates.sort_by(|a, b| b.odds.total_cmp(&a.odds));
         let Some(call) = self.calls.get_mut(slot) else {
             return;
         };
         let (kept, background) = (call.kept, call.background);
         let (queue, said, kind) = (call.queue.take(), call.said, call.kind);
         let makers = self.makers(&candidates, bit, kept, background);
-        let shown = makers.first().map_or(0.0, |(_, _, shown)| *shown);
-        let makers: Vec<(u32, f32)> = makers
-            .iter()
-            .map(|(request, p, _)| (*request, *p))
-            .collect();
-        let known: f32 = makers.iter().map(|(_, probability)| probability).sum();
+        let shown = makers.first().map_or(0.0, |(_, shown)| *shown);
+        let makers: Vec<Made> = makers.iter().map(|(made, _)| *made).collect();
+        let known: f32 = makers.iter().map(|made| made.probability).sum();
         if let Some(queue) = &queue {
             self.orders.learn(queue, &makers);
         }
@@ -90,7 +100,7 @@ impl<T: Copy> Filter<T> {
         if let Some(said) = said
             && said.confidence >= self.threshold
         {
-            let said_so = |(request, _): &&(u32, f32)| *request == said.request;
+            let said_so = |made: &&Made| made.request == said.request;
             let is_first = makers.first().filter(said_so);
             let confirmed = is_first.map_or(0.0, |_| f64::from(shown));
             self.loads.check(said.open, confirmed);
@@ -105,17 +115,18 @@ impl<T: Copy> Filter<T> {
             likely: [None; MAX_NAMED],
             doubt,
         };
-        for (named, (request, probability)) in settled.likely.iter_mut().zip(&makers) {
-            *named = self.name(*request).map(|name| (name, *probability));
+        for (named, made) in settled.likely.iter_mut().zip(&makers) {
+            let name = self.name(made.request);
+            *named = name.map(|name| (name, made.probability));
         }
         if self.settled.len() < MAX_SETTLED {
             self.settled.push(settled);
         }
         for candidate in &candidates {
             if let Some(entry) = self.requests.get_mut(candidate.request) {
-                entry.request.settle(slot);
+                entry.request.settle(bit);
                 entry.kept = entry.kept.min(kept);
-                if !candidate.is_open {
+                if !self.requests.is_open(candidate.request) {
                     self.forget_if_done(candidate.request);
                 }
             }
@@ -131,16 +142,16 @@ impl<T: Copy> Filter<T> {
         bit: Bit,
         kept: f64,
         background: f32,
-    ) -> Vec<(u32, f32, f32)> {
+    ) -> Vec<(Made, f32)> {
         let ended = self.joint.settle(bit);
         let left = (1.0 - ended.iter().map(|(_, share)| share).sum::<f64>()).max(0.0);
-        let open = |candidate: &Candidate| candidate.is_open;
+        let open = |candidate: &Candidate| self.requests.is_open(candidate.request);
         let odds = |of: &dyn Fn(&Candidate) -> bool| -> f64 {
             let odds: f32 = candidates.iter().filter(|c| of(c)).map(|c| c.odds).sum();
             f64::from(background + odds).max(f64::MIN_POSITIVE)
         };
         let (all, of_open) = (odds(&|_| true), odds(&open));
-        let mut makers: Vec<(u32, f32, f32)> = Vec::with_capacity(candidates.len());
+        let mut makers: Vec<(Made, f32)> = Vec::with_capacity(candidates.len());
         for candidate in candidates {
             let odds = f64::from(candidate.odds);
             let together = if open(candidate) {
@@ -153,10 +164,14 @@ impl<T: Copy> Filter<T> {
             };
             let shown = kept * together;
             let probability = shown + (1.0 - kept) * odds / all;
-            #[expect(clippy::cast_possible_truncation, reason = "probabilities")]
-            makers.push((candidate.request, probability as f32, shown as f32));
+            let made = Made {
+                request: candidate.request,
+                probability: narrow(probability),
+                is_equal: candidate.is_equal,
+            };
+            makers.push((made, narrow(shown)));
         }
-        makers.sort_by(|a, b| b.1.total_cmp(&a.1));
+        makers.sort_by(|(a, _), (b, _)| b.probability.total_cmp(&a.probability));
         makers
     }
 
@@ -164,7 +179,7 @@ impl<T: Copy> Filter<T> {
         let is_done = self
             .requests
             .get(slot)
-            .is_some_and(|entry| !entry.request.is_contested());
+            .is_some_and(|entry| entry.request.contested().is_empty());
         if is_done {
             self.forget(slot);
         }

@@ -8,7 +8,7 @@ type Choices = Vec<Vec<(Vec<usize>, f64)>>;
 fn set(bits: &[Bit], made: &[usize]) -> Set {
     let mut set = Set::default();
     for call in made {
-        set |= bits[*call].set();
+        set = set | bits[*call].set();
     }
     set
 }
