@@ -5,6 +5,7 @@
 
 mod belief;
 mod inference;
+mod proving;
 mod settling;
 
 use self::inference::Beginning;
@@ -154,8 +155,11 @@ impl<T: Copy> Filter<T> {
         let kind = self.kind(kind);
         match owner {
             Owner::Unknown => {}
-            Owner::Elsewhere => return Decision::nothing(open),
-            Owner::Request(key) => return self.certain(now, kind, key, open),
+            Owner::Elsewhere => {
+                self.prove(Beginning { now, kind, open }, None);
+                return Decision::nothing(open);
+            }
+            Owner::Request(key) => return self.certain(Beginning { now, kind, open }, key),
         }
         if self.crowd > 0 {
             return Decision {
@@ -167,8 +171,10 @@ impl<T: Copy> Filter<T> {
     }
 
     /// A call that is known to be a request's.
-    fn certain(&mut self, now: u64, kind: u16, key: RequestKey, open: usize) -> Decision<T> {
+    fn certain(&mut self, begins: Beginning, key: RequestKey) -> Decision<T> {
+        let Beginning { now, kind, open } = begins;
         let slot = self.requests.slot(key);
+        self.prove(begins, slot);
         let slot = slot.filter(|slot| self.requests.is_open(*slot));
         let Some(entry) = slot.and_then(|slot| self.requests.get_mut(slot)) else {
             return Decision::nothing(open);

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Doubt, Filter, Owner},
-    observe::{Report, THRESHOLD, observe},
+    observe::{Observer, Report, THRESHOLD, observe, observe_by},
     sim::{App, Load, MS, Route, SECOND, app, closed, route, stage},
 };
 
@@ -134,6 +134,26 @@ fn a_load_that_jumps_and_stays_does_not_mislead() {
                 let report = jumped(&routes, then, 1500, seed);
                 report.check_few_are_wrong(&format!("from 1 to {then}, seed {seed}"));
             }
+        }
+    }
+}
+
+/// The same, where one call in five is told: by a header, or by the process that made it.
+#[test]
+fn what_is_told_keeps_a_load_from_misleading() {
+    for then in [8, 16, 32, 64] {
+        for seed in 1..5 {
+            let jump = Load::Closed {
+                first: 1,
+                after: 300,
+                then,
+            };
+            let app = App {
+                workers: 4,
+                ..app(parallel(), jump, 1500)
+            };
+            let report = observe_by(Observer::told_of(5), &app.run(seed));
+            report.check_few_are_wrong(&format!("from 1 to {then}, seed {seed}"));
         }
     }
 }

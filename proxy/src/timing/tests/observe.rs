@@ -145,6 +145,8 @@ pub(super) struct Observer {
     calls: HashMap<usize, CallKey>,
     by_key: HashMap<CallKey, usize>,
     pub(super) said: Vec<Said>,
+    /// Of every so many calls one is told by something else than time.
+    told_of: Option<usize>,
 }
 
 impl Observer {
@@ -155,6 +157,15 @@ impl Observer {
             calls: HashMap::new(),
             by_key: HashMap::new(),
             said: Vec::new(),
+            told_of: None,
+        }
+    }
+
+    /// One that is told the maker of one in so many calls.
+    pub(super) fn told_of(calls: usize) -> Self {
+        Self {
+            told_of: Some(calls),
+            ..Self::new()
         }
     }
 
@@ -177,7 +188,14 @@ impl Observer {
             What::Call { call, kind, maker } => {
                 let requests = &self.requests;
                 let name = |key| requests.iter().find(|(_, k)| **k == Some(key));
-                let decision = self.filter.call(now, kind, Owner::Unknown, |key| {
+                let is_told = self.told_of.is_some_and(|calls| call % calls == 0);
+                let key_of = |maker| requests.get(&maker).copied().flatten();
+                let owner = match maker.and_then(key_of) {
+                    _ if !is_told => Owner::Unknown,
+                    Some(key) => Owner::Request(key),
+                    None => Owner::Elsewhere,
+                };
+                let decision = self.filter.call(now, kind, owner, |key| {
                     name(key).map_or(1.0, |(name, _)| weigh(maker, *name))
                 });
                 if let Some(key) = decision.call {
@@ -228,7 +246,11 @@ impl Observer {
 
 /// What is said of calls in these events.
 pub(super) fn observe(events: &[Event]) -> Report {
-    let mut observer = Observer::new();
+    observe_by(Observer::new(), events)
+}
+
+/// The same by an observer that may know more.
+pub(super) fn observe_by(mut observer: Observer, events: &[Event]) -> Report {
     for event in events {
         observer.see(*event);
     }
