@@ -229,7 +229,7 @@ mod tests {
             event(at + 4100, What::Answered, 1_000_502),
             event(at + 5100, What::Ends, 502),
         ]);
-        let said = replay(&events);
+        let said = replay(&events, &Told::new());
         let of = |guesses: &[Guess], span| *guesses.iter().find(|g| g.span == span).unwrap();
         let decided = of(&said.decisions, 1_000_501);
         assert!(decided.confidence < THRESHOLD, "{decided:?}");
@@ -249,7 +249,8 @@ mod tests {
 
     #[test]
     fn an_end_without_a_begin_is_passed_over() {
-        let said = replay(&[event(0, What::Ends, 1), event(1, What::Answered, 2)]);
+        let events = [event(0, What::Ends, 1), event(1, What::Answered, 2)];
+        let said = replay(&events, &Told::new());
         assert!(said.decisions.is_empty() && said.settled.is_empty());
     }
 }
