@@ -21,24 +21,22 @@ pub(crate) struct Level {
 }
 
 /// In rising order, against one sidecar, which learns as it goes.
-pub(crate) const LEVELS: [Level; 4] = [
-    Level {
-        at_once: 1,
-        requests: 150,
-    },
-    Level {
-        at_once: 4,
-        requests: 1000,
-    },
-    Level {
-        at_once: 16,
-        requests: 400,
-    },
-    Level {
-        at_once: 64,
-        requests: 600,
-    },
-];
+pub(crate) const LEVELS: [Level; 4] = levels([150, 1000, 400, 600]);
+
+/// The same where nothing has to be learnt.
+pub(crate) const EXACT_LEVELS: [Level; 4] = levels([50, 300, 400, 600]);
+
+const fn levels([one, four, sixteen, sixty_four]: [usize; 4]) -> [Level; 4] {
+    const fn level(at_once: usize, requests: usize) -> Level {
+        Level { at_once, requests }
+    }
+    [
+        level(1, one),
+        level(4, four),
+        level(16, sixteen),
+        level(64, sixty_four),
+    ]
+}
 
 /// What is asked for, as often as it stands here.
 const PAGES: [&str; 10] = [

@@ -33,7 +33,7 @@ use std::{
 use callers::{Caller, Launch};
 use fastrand::Rng;
 use judge::{Spans, judge, missing, said};
-use load::{LEVELS, Level};
+use load::Level;
 use recording::Caused;
 use serde_json::Value;
 use table::Row;
@@ -188,7 +188,7 @@ async fn measure_with(caller: Caller, launch: Launch) {
     run.assert_complete();
     run.assert_that_the_truth_matters(&rows);
     run.assert_that_the_report_agrees(&rows);
-    for (level, row) in LEVELS.iter().zip(&rows) {
+    for (level, row) in launch.levels().iter().zip(&rows) {
         let at_once = level.at_once;
         let may_be_wrong = match launch {
             Launch::Alone => MAX_WRONG,
@@ -236,7 +236,7 @@ impl Run {
         };
         let mut rng = Rng::with_seed(2);
         let mut pressed = Vec::new();
-        for level in LEVELS {
+        for level in launch.levels() {
             let failed = level.press(sidecar.inbound(), &mut rng).await;
             pressed.push(Pressed {
                 level,

@@ -68,7 +68,9 @@ fn the_forwarder_for_java() {
 #[test]
 fn the_signal() {
     pass(
+        // Without its real apps, which are in `tests/tests/correlation` beside a sidecar.
         quietly(forwarder_tests("signal").join("run"))
+            .args(["test_rules", "test_loading"])
             .env("SIGNAL_PYTHON", forwarder_python("signal")),
     );
 }
