@@ -138,7 +138,7 @@ impl Caller {
         if launch == Launch::Forwarder {
             match self {
                 // Its reactor reads what does not come at once, and then no thread is known to serve it.
-                Self::Puma => 0.98,
+                Self::Puma => 0.9,
                 _ => Self::EXACT,
             }
         } else if at_once == 1 || HELD_TO_THE_GOAL.contains(&self) {
