@@ -155,7 +155,7 @@ async function launch(app, up, { args = [], ...settings } = {}) {
   Object.assign(running, await ready);
   running.stop = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
-    child.kill();
+    child.kill('SIGKILL');
     await once(child, 'exit');
   };
   return running;

@@ -15,7 +15,7 @@ const { Client, Metadata, credentials } = require('@grpc/grpc-js');
 const base = process.env.UPSTREAM;
 const baseH2 = process.env.UPSTREAM_H2;
 const { hostname, port } = new URL(base);
-const major = Number.parseInt(process.versions.node, 10);
+const major = Number.parseInt(process.version.slice(1), 10);
 
 const keepAlive = new http.Agent({ keepAlive: true });
 const narrow = new http.Agent({ keepAlive: true, maxSockets: 2 });

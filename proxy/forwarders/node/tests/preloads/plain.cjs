@@ -1,0 +1,1 @@
+// Something that the image's own NODE_OPTIONS load.
