@@ -23,7 +23,8 @@ const TRACE_HEADERS = new Set([
   'x-datadog-tags',
 ]);
 // Most names of headers are told apart by their length, without a copy in lower case.
-const LENGTHS = new Set([...TRACE_HEADERS].map((name) => name.length));
+const LENGTHS = Array.from({ length: 64 }, () => false);
+for (const { length } of TRACE_HEADERS) LENGTHS[length] = true;
 const MARKER = 'throughline-forwarder';
 const LONGEST_VALUE = 4096;
 const VISIBLE = /^[\x20-\x7e]+$/;
@@ -32,34 +33,46 @@ const storage = new AsyncLocalStorage();
 exports.storage = storage;
 
 function isTraceHeader(name) {
-  return LENGTHS.has(name.length) && TRACE_HEADERS.has(name.toLowerCase());
+  return LENGTHS[name.length] === true && TRACE_HEADERS.has(name.toLowerCase());
 }
 exports.isTraceHeader = isTraceHeader;
 
-// The trace headers among `raw`, which is name, value, name, value as it came; undefined for none.
+// The trace headers among `raw`, both of them name, value, name, value; undefined for none.
 function carried(raw) {
   let found;
   for (let i = 0; i + 1 < raw.length; i += 2) {
-    if (typeof raw[i] !== 'string' || !isTraceHeader(raw[i])) continue;
-    const name = raw[i].toLowerCase();
-    found = found || new Map();
-    // One that came twice does not say which of the two is meant.
-    found.set(name, found.has(name) ? undefined : raw[i + 1]);
+    const name = raw[i];
+    if (!isTraceHeader(name)) continue;
+    found = found || [];
+    found.push(name.toLowerCase(), raw[i + 1]);
   }
   if (found === undefined) return undefined;
-  for (const [name, value] of found) {
-    const fits = typeof value === 'string' && value.length <= LONGEST_VALUE && VISIBLE.test(value);
-    if (!fits) found.delete(name);
+  const kept = [];
+  for (let i = 0; i < found.length; i += 2) {
+    if (fits(found, i)) kept.push(found[i], found[i + 1]);
   }
-  if (!found.has('traceparent')) found.delete('tracestate');
-  return found.size > 0 ? found : undefined;
+  // Of no use, and of no meaning, on its own.
+  const alone = times(kept, 'traceparent') === 0;
+  for (let i = kept.length - 2; alone && i >= 0; i -= 2) if (kept[i] === 'tracestate') kept.splice(i, 2);
+  return kept.length > 0 ? kept : undefined;
+}
+
+function fits(found, at) {
+  const value = found[at + 1];
+  if (typeof value !== 'string' || value.length > LONGEST_VALUE || !VISIBLE.test(value)) return false;
+  // One that came twice does not say which of the two is meant.
+  return times(found, found[at]) === 1;
+}
+
+function times(pairs, name) {
+  let count = 0;
+  for (let i = 0; i < pairs.length; i += 2) if (pairs[i] === name) count += 1;
+  return count;
 }
 
 class Context {
-  constructor(headers, response) {
-    // What is added to a call, as pairs and as it is written in HTTP/1.1.
-    this.headers = [...headers, [MARKER, NAME_AND_VERSION]];
-    this.lines = this.headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  constructor(carries, response) {
+    this.carries = carries;
     // Not held: a timer or a socket that keeps the context must not keep the request with it. Node
     // holds the response for as long as it has not ended.
     this.response = new WeakRef(response);
@@ -70,6 +83,23 @@ class Context {
         this.until = performance.now() + settings.grace;
       });
     }
+  }
+
+  // What is added to a call, as pairs.
+  get headers() {
+    const pairs = [];
+    const { carries } = this;
+    for (let i = 0; i < carries.length; i += 2) pairs.push([carries[i], carries[i + 1]]);
+    pairs.push([MARKER, NAME_AND_VERSION]);
+    return pairs;
+  }
+
+  // And as it is written in HTTP/1.1.
+  get lines() {
+    const { carries } = this;
+    let lines = '';
+    for (let i = 0; i < carries.length; i += 2) lines += `${carries[i]}: ${carries[i + 1]}\r\n`;
+    return `${lines}${MARKER}: ${NAME_AND_VERSION}\r\n`;
   }
 
   isLive() {

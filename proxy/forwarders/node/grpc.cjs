@@ -6,13 +6,14 @@
 
 const { current } = require('./context.cjs');
 const { Hook, replace } = require('./hook.cjs');
+const { stamp } = require('./stamp.cjs');
 
 const SOURCES = /[\\/]@grpc[\\/]grpc-js[\\/]build[\\/]src[\\/]resolving-call\.js$/;
 const SEARCHES = 5;
 
 const hook = new Hook('grpc');
 // Of a copy of metadata and of the headers made from it.
-const madeIn = new WeakMap();
+const madeIn = stamp();
 const hooked = new WeakSet();
 let searches = 0;
 // The metadata of the call that is starting, and its context.

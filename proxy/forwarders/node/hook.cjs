@@ -16,10 +16,10 @@ exports.Hook = class Hook {
   }
 
   // What `decide` returns, or undefined where it failed or has failed too often.
-  guard(decide, ...args) {
+  guard(decide, first, second, third) {
     if (this.failures >= FAILURES_BEFORE_STANDING_ASIDE) return undefined;
     try {
-      return decide(...args);
+      return decide(first, second, third);
     } catch (error) {
       this.failures += 1;
       say(`${this.name}: ${error && error.stack}`);

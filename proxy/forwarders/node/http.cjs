@@ -8,20 +8,27 @@ const { current, isTraceHeader } = require('./context.cjs');
 const { Hook, replace } = require('./hook.cjs');
 const others = require('./others.cjs');
 const { excluded, goesToSidecar, settings } = require('./settings.cjs');
+const { stamp } = require('./stamp.cjs');
 
 const ABSOLUTE = /^http:\/\/([^/?#]*)/i;
 
 // The context that a request was made in. It can be written much later, within another one.
-const madeIn = new WeakMap();
+const madeIn = stamp();
+// The last one, which is mostly written before the next is made. Then it needs no note.
+let last;
+let madeLastIn;
+// Node's own agents.
+let base;
 
 exports.hook = (http) => {
   const { Agent, ClientRequest, OutgoingMessage } = http;
   if (OutgoingMessage.prototype._storeHeader.length !== 2) throw new TypeError('unknown _storeHeader');
+  base = Agent.prototype;
   const calls = new Hook('http call');
   const header = new Hook('http header');
 
   replace(Agent.prototype, 'addRequest', (addRequest) => function (request, options) {
-    calls.guard(made, Agent.prototype, this, request, options);
+    calls.guard(made, this, request, options);
     return Reflect.apply(addRequest, this, arguments);
   });
   replace(ClientRequest.prototype, '_storeHeader', (storeHeader) => function (firstLine, headers) {
@@ -32,32 +39,48 @@ exports.hook = (http) => {
   });
 };
 
-function made(base, agent, request, options) {
+function made(agent, request, options) {
   const context = current();
   if (context === undefined || others.doTheJob()) return;
-  if (!isPlain(base, agent, request, options)) return;
+  if (!isPlain(agent, request, options)) return;
   if (request._header) amend(request, context);
-  madeIn.set(request, context);
+  if (last !== undefined) madeIn.set(last, madeLastIn);
+  last = request;
+  madeLastIn = context;
+}
+
+// A block that is written again, which some agents do, is not amended again.
+function takeContext(request) {
+  if (request !== last) return madeIn.get(request);
+  const context = madeLastIn;
+  last = undefined;
+  madeLastIn = undefined;
+  return context;
 }
 
 // Whether the call goes to the sidecar, and in a form that it reads.
-function isPlain(base, agent, request, options) {
+function isPlain(agent, request, options) {
   if (request.method === 'CONNECT' || request.protocol !== 'http:') return false;
   if (typeof options !== 'object') return false;
-  // As the agent does: its own options go first.
-  const { host, port, socketPath } = { ...options, ...agent.options };
-  if (socketPath) return false;
+  const host = option(agent, options, 'host');
+  const port = option(agent, options, 'port');
+  if (option(agent, options, 'socketPath')) return false;
   if (ABSOLUTE.test(request.path)) {
     const proxy = proxyOf(agent);
     if (proxy !== undefined) return proxy.protocol === 'http:' && goesToSidecar(proxy.host, proxy.port);
-  } else if (settings.everywhere && opensItsOwnWay(base, agent)) {
+  } else if (settings.everywhere && opensItsOwnWay(agent)) {
     // It could be a tunnel, and what is inside of one the sidecar does not read.
     return false;
   }
   return goesToSidecar(host, port);
 }
 
-function opensItsOwnWay(base, agent) {
+// As the agent does: its own options go first.
+function option(agent, options, name) {
+  return agent.options && name in agent.options ? agent.options[name] : options[name];
+}
+
+function opensItsOwnWay(agent) {
   return agent.createConnection !== base.createConnection || agent.createSocket !== base.createSocket;
 }
 
@@ -77,28 +100,33 @@ function proxyOf(agent) {
 
 // The lines to add to a header block that is about to be written.
 function written(request, headers) {
-  const context = madeIn.get(request);
+  const context = takeContext(request);
   if (context === undefined || !context.isLive()) return undefined;
   let host;
-  for (const [name, value] of entries(headers)) {
-    if (isTraceHeader(name)) return undefined;
+  const look = (name, value) => {
     if (name.length === 4 && name.toLowerCase() === 'host') host = value;
-  }
-  return excluded(target(request, host)) ? undefined : context.lines;
+    return isTraceHeader(name);
+  };
+  if (hasOne(headers, look) || excluded(target(request, host))) return undefined;
+  return context.lines;
 }
 
-// Headers are kept by their lower-case name as [name, value], or are given as pairs, or flat.
-function* entries(headers) {
+// Whether `look` finds one. Headers are kept by their lower-case name as [name, value], or are given as
+// pairs, or flat.
+function hasOne(headers, look) {
   if (!Array.isArray(headers)) {
     for (const name in headers) {
       const value = headers[name];
-      yield [name, Array.isArray(value) ? value[1] : value];
+      if (look(name, Array.isArray(value) ? value[1] : value)) return true;
     }
-  } else if (Array.isArray(headers[0])) {
-    yield* headers;
-  } else {
-    for (let i = 0; i + 1 < headers.length; i += 2) yield [headers[i], headers[i + 1]];
+    return false;
   }
+  const inPairs = Array.isArray(headers[0]);
+  for (let i = 0; i < headers.length; i += inPairs ? 1 : 2) {
+    const [name, value] = inPairs ? headers[i] : [headers[i], headers[i + 1]];
+    if (look(name, value)) return true;
+  }
+  return false;
 }
 
 function target(request, host) {

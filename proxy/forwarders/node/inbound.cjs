@@ -5,11 +5,12 @@
 const { contextOf, runIn } = require('./context.cjs');
 const { Hook, prototypeNamed, replace, subscribe } = require('./hook.cjs');
 const outbound = require('./outbound.cjs');
+const { stamp } = require('./stamp.cjs');
 
 const HANDED_OVER = new Set(['request', 'checkContinue', 'checkExpectation']);
 
 // Of a request or a stream, for the events that it emits itself.
-const contexts = new WeakMap();
+const contexts = stamp();
 // Servers that have been looked at, by how they were met, and classes that are hooked.
 const announced = new WeakSet();
 const connected = new WeakSet();
@@ -48,17 +49,27 @@ function hookServer(owner, speaksHttp2) {
   hooked.add(owner);
   const hook = new Hook('server');
   replace(owner, 'emit', (emit) => function (event, message, response) {
-    let begins;
+    let context;
     if (HANDED_OVER.has(event)) {
       // A request of HTTP/2 is the stream in another dress, and emitted within its event.
-      begins = hook.guard(() => message.httpVersionMajor < 2 && [message, message.rawHeaders, response]);
-    } else if (event === 'stream' && speaksHttp2) {
-      hook.guard(hookStreams, message);
-      begins = [message, arguments[4], message];
+      if (!message || message.httpVersionMajor === 2) return Reflect.apply(emit, this, arguments);
+      context = hook.guard(beginHttp, message, response);
+    } else if (speaksHttp2 && event === 'stream') {
+      context = hook.guard(beginHttp2, message, arguments[4]);
+    } else {
+      return Reflect.apply(emit, this, arguments);
     }
-    if (!begins) return Reflect.apply(emit, this, arguments);
-    return runIn(hook.guard(begin, ...begins), emit, this, arguments);
+    return runIn(context, emit, this, arguments);
   });
+}
+
+function beginHttp(request, response) {
+  return begin(request, request.rawHeaders, response);
+}
+
+function beginHttp2(stream, raw) {
+  hookStreams(stream);
+  return begin(stream, raw, stream);
 }
 
 function hookStreams(stream) {
@@ -70,9 +81,11 @@ function hookStreams(stream) {
 function hookOwnEvents(owner) {
   if (owner === undefined || hooked.has(owner)) return;
   hooked.add(owner);
-  replace(owner, 'emit', (emit) => function () {
+  replace(owner, 'emit', (emit) => function (event) {
     const context = contexts.get(this);
-    if (context === undefined || context.ended) return Reflect.apply(emit, this, arguments);
+    if (context === undefined || context.ended || this.listenerCount(event) === 0) {
+      return Reflect.apply(emit, this, arguments);
+    }
     return runIn(context, emit, this, arguments);
   });
 }

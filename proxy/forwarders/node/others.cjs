@@ -33,9 +33,8 @@ exports.doTheJob = () => {
   if (!found) {
     const api = globalThis[OPENTELEMETRY];
     // The API alone, which libraries bring along, does nothing. A registered SDK does.
-    found =
-      Boolean(api && (api.trace || api.propagation || api.context)) ||
-      DATADOG.some((name) => globalThis[name] !== undefined);
+    found = Boolean(api && (api.trace || api.propagation || api.context));
+    for (const name of DATADOG) found = found || globalThis[name] !== undefined;
   }
   return found;
 };

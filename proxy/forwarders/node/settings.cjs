@@ -3,6 +3,7 @@
 // What the variables say, read once at start. `settings` is undefined where nothing is to be copied.
 
 const NAME_AND_VERSION = 'node/0.1.0';
+const MOST_ANSWERS = 256;
 
 exports.settings = read(process.env);
 exports.NAME_AND_VERSION = NAME_AND_VERSION;
@@ -40,10 +41,20 @@ function key(host, port) {
   return `${here ? 'localhost' : name}:${Number(port)}`;
 }
 
-// Whether the sidecar takes a plain-text call to this address.
+// Whether the sidecar takes a plain-text call to this address. An app calls few, again and again, so the
+// answers are kept.
+const answers = new Map();
 exports.goesToSidecar = (host, port) => {
   const { everywhere, addresses } = exports.settings;
-  return everywhere || addresses.has(key(host, port));
+  if (everywhere) return true;
+  const address = `${host}:${port}`;
+  let answer = answers.get(address);
+  if (answer === undefined) {
+    answer = addresses.has(key(host, port));
+    if (answers.size >= MOST_ANSWERS) answers.clear();
+    answers.set(address, answer);
+  }
+  return answer;
 };
 
 // Whether the operator left out this target, given as `host` or `host:port`.

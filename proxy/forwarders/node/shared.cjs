@@ -8,8 +8,9 @@
 
 const { runIn, storage } = require('./context.cjs');
 const { Hook, replace } = require('./hook.cjs');
+const { stamp } = require('./stamp.cjs');
 
-const dialled = new WeakMap();
+const dialled = stamp();
 
 exports.hookSockets = ({ Socket }) => {
   const hook = new Hook('connect');

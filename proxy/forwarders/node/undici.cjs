@@ -8,6 +8,7 @@ const { current, isTraceHeader } = require('./context.cjs');
 const { Hook, replace } = require('./hook.cjs');
 const others = require('./others.cjs');
 const { excluded, goesToSidecar, settings } = require('./settings.cjs');
+const { stamp } = require('./stamp.cjs');
 
 const GLOBAL_DISPATCHERS = [1, 2].map((version) => Symbol.for(`undici.globalDispatcher.${version}`));
 const SOURCE = /[\\/]lib[\\/](dispatcher[\\/])?dispatcher-base\.js$/;
@@ -16,10 +17,10 @@ const ABSOLUTE = /^http:\/\/([^/?#]*)/i;
 const hook = new Hook('dispatch');
 const hooked = new WeakSet();
 // The first sight of a call, by its handler: every call has its own.
-const calls = new WeakMap();
+const calls = stamp();
 // The copies of undici by their class of requests.
 const copies = new WeakSet();
-const origins = new WeakMap();
+const origins = stamp();
 
 // What is being dispatched right now.
 let dispatching;

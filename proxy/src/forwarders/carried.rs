@@ -48,6 +48,7 @@ static NODE: &[File] = &[
     text!("outbound.cjs" in "node", false),
     text!("settings.cjs" in "node", false),
     text!("shared.cjs" in "node", false),
+    text!("stamp.cjs" in "node", false),
     text!("undici.cjs" in "node", false),
 ];
 

@@ -1,4 +1,4 @@
-// The shop in Express, which calls with axios over one agent that keeps its connections.
+// The shop as an Express app: axios, with one agent that keeps its connections.
 
 const { createHash } = require("node:crypto");
 const fs = require("node:fs");
@@ -10,8 +10,8 @@ const payments = process.env.PAYMENTS_URL;
 const stock = process.env.STOCK_URL;
 const prices = process.env.PRICES_URL;
 
+const client = axios.create({ httpAgent: new http.Agent({ keepAlive: true }) });
 const witness = fs.openSync(process.env.WITNESS, "a");
-const upstreams = axios.create({ httpAgent: new http.Agent({ keepAlive: true, maxSockets: 32 }) });
 let calls = 0;
 
 function work() {
@@ -23,8 +23,7 @@ function work() {
 async function call(request, method, url, data) {
   calls += 1;
   fs.writeSync(witness, `${request.get("traceparent").split("-")[2]} ${calls}\n`);
-  const headers = { "x-call-number": String(calls) };
-  const answer = await upstreams.request({ method, url, data, headers });
+  const answer = await client.request({ method, url, data, headers: { "x-call-number": calls } });
   return answer.data;
 }
 
@@ -32,16 +31,16 @@ const app = express();
 
 app.get("/checkout", async (request, response) => {
   work();
-  const charge = await call(request, "POST", `${payments}/charges`, { amount: 1200 });
+  const charge = await call(request, "post", `${payments}/charges`, { amount: 1200 });
   work();
-  const items = await call(request, "GET", `${stock}/items`);
+  const items = await call(request, "get", `${stock}/items`);
   work();
   response.json({ charge, items });
 });
 
 app.get("/browse", async (request, response) => {
   work();
-  const items = await call(request, "GET", `${stock}/items`);
+  const items = await call(request, "get", `${stock}/items`);
   work();
   response.json({ items });
 });
@@ -49,8 +48,8 @@ app.get("/browse", async (request, response) => {
 app.get("/quote", async (request, response) => {
   work();
   const [price, items] = await Promise.all([
-    call(request, "GET", `${prices}/prices`),
-    call(request, "GET", `${stock}/items`),
+    call(request, "get", `${prices}/prices`),
+    call(request, "get", `${stock}/items`),
   ]);
   work();
   response.json({ price, items });

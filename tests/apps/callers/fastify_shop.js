@@ -1,13 +1,14 @@
-// The shop in Fastify, which calls with undici's own pool.
+// The shop as a Fastify app: undici, with one pool of connections for each upstream.
 
 const { createHash } = require("node:crypto");
 const fs = require("node:fs");
 const fastify = require("fastify");
-const { request: ask } = require("undici");
+const { Pool } = require("undici");
 
-const payments = process.env.PAYMENTS_URL;
-const stock = process.env.STOCK_URL;
-const prices = process.env.PRICES_URL;
+const connections = 16;
+const payments = new Pool(process.env.PAYMENTS_URL, { connections });
+const stock = new Pool(process.env.STOCK_URL, { connections });
+const prices = new Pool(process.env.PRICES_URL, { connections });
 
 const witness = fs.openSync(process.env.WITNESS, "a");
 let calls = 0;
@@ -18,12 +19,12 @@ function work() {
   for (let i = 0; i < rounds; i++) digest = createHash("sha256").update(digest).digest();
 }
 
-async function call(request, url, options = {}) {
+async function call(request, upstream, options) {
   calls += 1;
   fs.writeSync(witness, `${request.headers.traceparent.split("-")[2]} ${calls}\n`);
   const headers = { ...options.headers, "x-call-number": String(calls) };
-  const { statusCode, body } = await ask(url, { ...options, headers });
-  if (statusCode !== 200) throw new Error(`${url} answered ${statusCode}`);
+  const { statusCode, body } = await upstream.request({ method: "GET", ...options, headers });
+  if (statusCode !== 200) throw new Error(`${options.path} answered ${statusCode}`);
   return body.json();
 }
 
@@ -31,20 +32,21 @@ const app = fastify();
 
 app.get("/checkout", async (request) => {
   work();
-  const charge = await call(request, `${payments}/charges`, {
+  const charge = await call(request, payments, {
     method: "POST",
+    path: "/charges",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ amount: 1200 }),
   });
   work();
-  const items = await call(request, `${stock}/items`);
+  const items = await call(request, stock, { path: "/items" });
   work();
   return { charge, items };
 });
 
 app.get("/browse", async (request) => {
   work();
-  const items = await call(request, `${stock}/items`);
+  const items = await call(request, stock, { path: "/items" });
   work();
   return { items };
 });
@@ -52,8 +54,8 @@ app.get("/browse", async (request) => {
 app.get("/quote", async (request) => {
   work();
   const [price, items] = await Promise.all([
-    call(request, `${prices}/prices`),
-    call(request, `${stock}/items`),
+    call(request, prices, { path: "/prices" }),
+    call(request, stock, { path: "/items" }),
   ]);
   work();
   return { price, items };

@@ -133,6 +133,12 @@ pub fn express() -> (Vec<String>, String) {
     (node("callers/express_shop.js"), path)
 }
 
+/// Handlers from a `Request` to a `Response`, as Next.js has them, which call with `fetch`.
+#[must_use]
+pub fn handlers() -> Vec<String> {
+    node("callers/next_shop.js")
+}
+
 /// Fastify, which calls with undici, and its `NODE_PATH`.
 ///
 /// # Panics

@@ -38,6 +38,8 @@ pub(crate) enum Caller {
     Express,
     /// One event loop.
     Fastify,
+    /// One event loop.
+    Handlers,
     /// A pool of threads.
     Servlet,
     /// Two pools of threads.
@@ -95,6 +97,7 @@ impl Caller {
             Self::Php => "php",
             Self::Express => "express",
             Self::Fastify => "fastify",
+            Self::Handlers => "handlers",
             Self::Servlet => "servlet",
             Self::AsyncServlet => "async_servlet",
             Self::Django => "django",
@@ -117,6 +120,7 @@ impl Caller {
             Self::Php => "PHP, built-in server",
             Self::Express => "Express, axios",
             Self::Fastify => "Fastify, undici",
+            Self::Handlers => "Handlers as in Next.js, `fetch`",
             Self::Servlet => "Tomcat, `HttpURLConnection`",
             Self::AsyncServlet => "Jetty, async servlet, Apache HttpClient",
             Self::Django => "Django, gunicorn `gthread`, `urllib3`",
@@ -204,7 +208,7 @@ impl Caller {
             | Self::Django
             | Self::FastApi
             | Self::Aiohttp => Some("python"),
-            Self::Node | Self::Express | Self::Fastify => Some("node"),
+            Self::Node | Self::Express | Self::Fastify | Self::Handlers => Some("node"),
             Self::Java | Self::Servlet | Self::AsyncServlet => Some("java"),
             Self::Php | Self::Webrick | Self::Puma => Some("signal"),
             // It is linked statically and asks the kernel itself: nothing can be launched with it.
@@ -222,6 +226,7 @@ impl Caller {
             Self::Php => callers::php(),
             Self::Express => callers::express().0,
             Self::Fastify => callers::fastify().0,
+            Self::Handlers => callers::handlers(),
             Self::Servlet => callers::servlet(),
             Self::AsyncServlet => callers::async_servlet(),
             Self::Django => callers::django(),
@@ -245,6 +250,7 @@ impl Caller {
             | Self::Java
             | Self::Php
             | Self::Fastify
+            | Self::Handlers
             | Self::Servlet
             | Self::AsyncServlet
             | Self::Django

@@ -157,6 +157,11 @@ async fn calls_of_fastify_with_its_forwarder_get_their_own_parent() {
     measure_with(Caller::Fastify, Launch::Forwarder).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_handlers_with_their_forwarder_get_their_own_parent() {
+    measure_with(Caller::Handlers, Launch::Forwarder).await;
+}
+
 /// Measures an app as it is.
 async fn measure(caller: Caller) {
     measure_with(caller, Launch::Alone).await;
