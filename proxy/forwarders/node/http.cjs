@@ -45,11 +45,16 @@ function made(agent, request, options) {
   if (!isPlain(agent, request, options)) return;
   if (request._header) amend(request, context);
   if (last !== undefined) madeIn.set(last, madeLastIn);
-  last = request;
-  madeLastIn = context;
+  last = undefined;
+  if (opensItsOwnWay(agent)) {
+    // Such an agent can have the block written a second time.
+    madeIn.set(request, context);
+  } else {
+    last = request;
+    madeLastIn = context;
+  }
 }
 
-// A block that is written again, which some agents do, is not amended again.
 function takeContext(request) {
   if (request !== last) return madeIn.get(request);
   const context = madeLastIn;
