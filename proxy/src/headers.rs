@@ -276,8 +276,8 @@ pub fn into_http1<B>(request: &mut Request<B>) {
     }
 }
 
-/// Says that a body of unknown length comes in chunks. hyper does so by itself, but for methods whose requests
-/// seldom have a body: of those it would send none.
+/// Says that a body of unknown length comes in chunks. hyper does so by itself, but for methods whose
+/// requests seldom have a body: of those it would send none.
 pub fn in_chunks<B: Body>(request: &mut Request<B>) {
     let is_unknown =
         !request.body().is_end_stream() && request.body().size_hint().exact().is_none();

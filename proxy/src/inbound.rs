@@ -246,9 +246,13 @@ impl Service<Request<Incoming>> for ToApp {
 
 /// Sees to it that the app is asked for one host.
 fn one_host<B>(request: &mut Request<B>, app: &Upstream) -> Result<(), headers::BadHost> {
-    let (version, target) = (request.version(), request.uri().clone());
+    let version = request.version();
     let own = || app.origin().authority();
-    headers::one_host(version, &target, request.headers_mut(), own)
+    // Taken and put back: both are parts of the request, and a copy would be made for each.
+    let target = std::mem::take(request.uri_mut());
+    let is_one = headers::one_host(version, &target, request.headers_mut(), own);
+    *request.uri_mut() = target;
+    is_one
 }
 
 /// An exchange that is open for the correlator until this is dropped.

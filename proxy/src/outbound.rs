@@ -126,8 +126,8 @@ impl Outbound {
             if target.path_and_query.is_none() {
                 target.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
             }
-            let authority = upstream.authority().cloned();
-            let own = || authority.unwrap_or(Authority::from_static("localhost"));
+            let authority = || upstream.authority().cloned();
+            let own = || authority().unwrap_or_else(|| Authority::from_static("localhost"));
             headers::one_host(request.version, &request.uri, &mut request.headers, own)
                 .map_err(|bad| Error::new(pool::Cause::NoRoute, bad.why()))?;
             request.uri = Uri::from_parts(target)

@@ -3,8 +3,9 @@
 //!
 //! The file has a slot for each local port that the app may call us from. A slot says at which of our
 //! listeners the call is aimed, from which of our ports the request came, and when that was written;
-//! that of port 0, which nobody has, says where we call the app. It is read once for each call. What cannot be the word on this very call is no word at all:
-//! an older one, one on another connection, one that was being written.
+//! that of port 0, which nobody has, says where we call the app. It is read once for each call. What
+//! cannot be the word on this very call is no word at all: an older one, one on another connection, one
+//! that was being written.
 //!
 //! The file is mapped into the app's memory and read here with a plain `pread`: both see the same page,
 //! and no more is asked of the kernel than a copy of 16 bytes.

@@ -33,8 +33,8 @@ const MAX_LINE: u64 = 256;
 pub(super) struct Launch {
     /// Variables for its environment.
     pub(super) variables: Vec<(String, String)>,
-    /// Where its threads tell which request they are serving.
-    pub(super) signal_file: Option<PathBuf>,
+    /// Where its threads tell which request they are serving, where no setting names the file.
+    pub(super) own_signal_file: Option<PathBuf>,
     /// The files, for as long as the app may load them.
     _directory: Option<TempDir>,
 }
@@ -68,6 +68,13 @@ impl Launch {
         if wanted.is_empty() {
             return Self::default();
         }
+        if via(addresses).is_empty() {
+            tracing::warn!(
+                "the app starts without forwarders: none of its calls goes through the sidecar; give \
+                 --outbound or --route"
+            );
+            return Self::default();
+        }
         match in_a_directory(&wanted) {
             Ok((directory, placed)) => Self::of(config, directory, &placed, addresses, inherited),
             Err(error) => {
@@ -85,13 +92,16 @@ impl Launch {
         inherited: &BTreeMap<String, String>,
     ) -> Self {
         let has_signal = placed.iter().any(|p| p.forwarder == Forwarder::Signal);
-        let own = || directory.path().join("requests");
-        let signal_file = has_signal.then(|| config.signal_file.clone().unwrap_or_else(own));
+        let own_signal_file =
+            (has_signal && config.signal_file.is_none()).then(|| directory.path().join("requests"));
         let told = Told {
             via: via(addresses),
             exclude: config.exclude.clone(),
             grace: config.grace,
-            signal: signal_file.clone(),
+            signal: own_signal_file
+                .as_ref()
+                .or(config.signal_file.as_ref())
+                .cloned(),
         };
         let variables = forwarders::environment(placed, &told, inherited);
         let names = placed.iter().map(|placed| {
@@ -102,7 +112,7 @@ impl Launch {
         tracing::info!("forwarders: {}", names.join(", "));
         Self {
             variables,
-            signal_file,
+            own_signal_file,
             _directory: Some(directory),
         }
     }
@@ -161,16 +171,20 @@ mod tests {
     }
 
     fn launch(selection: Selection, program: &Path) -> Launch {
-        let config = Config {
-            selection,
-            ..Config::default()
-        };
         let addresses = Addresses {
             outbound: Some("0.0.0.0:15001".parse().unwrap()),
             routes: vec!["127.0.0.1:9001".parse().unwrap()],
             ..Addresses::default()
         };
-        Launch::with(&config, program.as_os_str(), &addresses, &BTreeMap::new())
+        launch_at(&addresses, selection, program)
+    }
+
+    fn launch_at(addresses: &Addresses, selection: Selection, program: &Path) -> Launch {
+        let config = Config {
+            selection,
+            ..Config::default()
+        };
+        Launch::with(&config, program.as_os_str(), addresses, &BTreeMap::new())
     }
 
     #[test]
@@ -203,7 +217,7 @@ mod tests {
         let via = variable("THROUGHLINE_FORWARD_VIA").unwrap();
         assert_eq!(via, "127.0.0.1:15001,127.0.0.1:9001");
         assert_eq!(variable("PYTHONPATH"), None);
-        assert_eq!(launched.signal_file, None);
+        assert_eq!(launched.own_signal_file, None);
         drop(launched);
         assert!(!file.exists(), "gone with us");
     }
@@ -212,6 +226,9 @@ mod tests {
     fn an_app_that_nothing_fits_gets_nothing() {
         assert_eq!(launch(Selection::Auto, Path::new("./server")).variables, []);
         assert_eq!(launch(Selection::None, Path::new("node")).variables, []);
+        let nowhere = Addresses::default();
+        let node = launch_at(&nowhere, Selection::Auto, Path::new("node"));
+        assert_eq!(node.variables, [], "no call would be seen");
         let these = Selection::These(vec![Forwarder::Python]);
         let asked = launch(these, Path::new("./server"));
         assert_eq!(asked.variables[0].0, "PYTHONPATH");

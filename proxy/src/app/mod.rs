@@ -76,8 +76,12 @@ pub fn run(
             env,
         }
     });
-    if let Some(file) = &launch.signal_file {
-        bound.hear(file)?;
+    if let Some(file) = &launch.own_signal_file {
+        match hear(file, &bound.config) {
+            Ok(signals) => bound.signals = Some(signals),
+            // The app does not find it either, and says nothing.
+            Err(error) => tracing::warn!("{error:#}; threads are not heard"),
+        }
     }
     let stopped = bound.run(Stop::Signals(command))?;
     tracing::info!("{}", stopped.ledger);
@@ -150,6 +154,8 @@ impl Bound {
     ///
     /// When a port cannot be bound, or the exporter's configuration is wrong.
     pub fn bind(config: Config) -> anyhow::Result<Self> {
+        let signal_file = config.forwarders.signal_file.as_deref();
+        let signals = signal_file.map(|file| hear(file, &config)).transpose()?;
         // A sidecar that does not trace has a pipeline too: an empty account is an account.
         let threshold = config
             .tracing
@@ -179,7 +185,7 @@ impl Bound {
             }
         }
         .context("spans cannot be exported")?;
-        let mut bound = Self {
+        Ok(Self {
             inbound: config.inbound.map(|at| bind("inbound", at)).transpose()?,
             outbound: config.outbound.map(|at| bind("outbound", at)).transpose()?,
             admin: config.admin.map(|at| bind("admin", at)).transpose()?,
@@ -192,23 +198,8 @@ impl Bound {
             pipeline,
             worker,
             correlator,
-            signals: None,
-        };
-        if let Some(file) = bound.config.forwarders.signal_file.clone() {
-            bound.hear(&file)?;
-        }
-        Ok(bound)
-    }
-
-    /// Hears what the app's threads tell in that file.
-    fn hear(&mut self, file: &Path) -> anyhow::Result<()> {
-        let app = self.config.app.as_ref().map(|app| app.port);
-        let signals = Signals::create(file, app).with_context(|| {
-            let file = file.display();
-            format!("signal_file {file} cannot be made; choose a directory that can be written to")
-        })?;
-        self.signals = Some(signals);
-        Ok(())
+            signals,
+        })
     }
 
     /// The real addresses.
@@ -415,6 +406,15 @@ fn owners(config: &Config) -> Option<Owners> {
     let has_both =
         config.inbound.is_some() && (config.outbound.is_some() || !config.routes.is_empty());
     (is_wanted && has_both).then(|| Owners::start(app.port))
+}
+
+/// Hears what the app's threads tell in that file.
+fn hear(file: &Path, config: &Config) -> anyhow::Result<Signals> {
+    let app = config.app.as_ref().map(|app| app.port);
+    Signals::create(file, app).with_context(|| {
+        let file = file.display();
+        format!("signal_file {file} cannot be made; choose a directory that can be written to")
+    })
 }
 
 fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -233,6 +233,18 @@ async fn a_thread_that_says_which_request_it_serves_is_believed() {
     }
 }
 
+#[tokio::test]
+async fn a_signal_file_that_cannot_be_made_is_one_sentence_before_any_port() {
+    let mut sidecar = Setup::outbound_alone()
+        .flag("signal-file", "/none/such/file")
+        .spawn();
+    assert_ne!(sidecar.wait().await, 0);
+    let log = sidecar.log();
+    let sentence = "signal_file /none/such/file cannot be made; choose a directory";
+    assert!(log.contains(sentence), "{log}");
+    assert!(!log.contains("listening"), "{log}");
+}
+
 /// What a command of `throughline` prints, and what it says on the side.
 fn throughline(arguments: &[&str]) -> (String, String, Option<i32>) {
     let output = Command::new(binary())
