@@ -22,7 +22,7 @@ try {
 function knownRuntime() {
   const { node, bun, deno, electron } = process.versions;
   const major = Number.parseInt(node, 10);
-  return !bun && !deno && !electron && major >= 16 && major <= 26;
+  return !bun && !deno && !electron && major >= 18 && major <= 24;
 }
 
 // A variable that is put together from several places can name the forwarder twice, at two paths.

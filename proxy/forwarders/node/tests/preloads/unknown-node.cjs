@@ -1,2 +1,2 @@
 // A Node of later years.
-Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '99.0.0' } });
+Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '25.0.0' } });
