@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http::{HeaderMap, HeaderName, Request, Response};
@@ -65,15 +65,22 @@ pub struct Tracing {
 #[derive(Clone, Debug)]
 pub struct Inbound {
     app: Arc<Upstream>,
+    request_timeout: Option<Duration>,
     tracing: Option<Arc<Tracing>>,
 }
 
 impl Inbound {
-    /// Requests go to `app`; without `tracing` that is all that happens to them.
+    /// Requests go to `app`; without `tracing` that is all that happens to them. Each may take
+    /// `request_timeout` until the end of its answer.
     #[must_use]
-    pub fn new(app: Arc<Upstream>, tracing: Option<Tracing>) -> Self {
+    pub fn new(
+        app: Arc<Upstream>,
+        request_timeout: Option<Duration>,
+        tracing: Option<Tracing>,
+    ) -> Self {
         Self {
             app,
+            request_timeout,
             tracing: tracing.map(Arc::new),
         }
     }
@@ -86,6 +93,7 @@ impl Stack for Inbound {
     fn service(&self, connection: &Arc<Connection>) -> InboundService {
         let to_app = ToApp {
             app: self.app.clone(),
+            request_timeout: self.request_timeout,
             tracing: self.tracing.clone(),
         };
         match &self.tracing {
@@ -162,6 +170,7 @@ type ToAppFuture = Pin<Box<dyn Future<Output = Result<Response<ToAppBody>, Infal
 #[derive(Clone, Debug)]
 pub struct ToApp {
     app: Arc<Upstream>,
+    request_timeout: Option<Duration>,
     /// Shared by all connections.
     tracing: Option<Arc<Tracing>>,
 }
@@ -204,6 +213,10 @@ impl Service<Request<Incoming>> for ToApp {
             }
             _ => None,
         };
+        let deadline = self.request_timeout.map(|timeout| {
+            let start = recorder.as_ref().map_or_else(ambient::now, Recorder::start);
+            start + timeout
+        });
         let values = open.as_ref().and_then(|open| open.values.as_ref());
         let request = match values {
             Some(values) => values.watch(request),
@@ -215,7 +228,7 @@ impl Service<Request<Incoming>> for ToApp {
             let carried = open.as_ref().and_then(OpenExchange::carried);
             let answer = loop {
                 let error = match app
-                    .send_carried(&mut request, recorder.as_ref(), carried)
+                    .send_carried(&mut request, recorder.as_ref(), carried, deadline)
                     .await
                 {
                     Ok(response) => break Ok(response),

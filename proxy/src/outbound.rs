@@ -9,6 +9,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -50,8 +51,33 @@ use crate::{
 pub struct Route {
     /// Where the app calls.
     pub listen: SocketAddr,
-    /// Where that goes: scheme and authority alone.
-    pub upstream: Uri,
+    /// Where that goes: scheme and authority alone, at least one.
+    pub upstreams: Vec<Uri>,
+    /// What its upstreams are allowed.
+    pub pool: pool::Config,
+    /// What holds for each request.
+    pub terms: Terms,
+}
+
+impl Route {
+    /// The upstream that it is named after.
+    ///
+    /// # Panics
+    ///
+    /// Without any.
+    #[must_use]
+    pub fn upstream(&self) -> &Uri {
+        self.upstreams
+            .first()
+            .expect("a route has an upstream at least")
+    }
+}
+
+/// What holds for each request, whomever it goes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// How long it may take until the end of its answer; `None` for ever.
+    pub request_timeout: Option<Duration>,
 }
 
 /// How the calls of an app are traced.
@@ -81,8 +107,16 @@ pub struct Tracing {
 #[derive(Clone, Debug)]
 pub struct Outbound {
     pool: Pool,
-    fixed: Option<Uri>,
+    fixed: Option<Fixed>,
+    terms: Arc<Terms>,
     tracing: Option<Tracing>,
+}
+
+/// Where all requests go.
+#[derive(Clone, Debug)]
+struct Fixed {
+    uri: Uri,
+    upstream: Arc<Upstream>,
 }
 
 /// The service for the calls of one connection.
@@ -96,51 +130,59 @@ pub struct OutboundService {
 impl Outbound {
     /// A forward proxy.
     #[must_use]
-    pub fn forward(pool: Pool, tracing: Option<Tracing>) -> Self {
+    pub fn forward(pool: Pool, terms: Terms, tracing: Option<Tracing>) -> Self {
         Self {
             pool,
             fixed: None,
+            terms: Arc::new(terms),
             tracing,
         }
     }
 
-    /// A fixed route to `upstream`.
+    /// A fixed route, with connections of its own.
     #[must_use]
-    pub fn to(pool: Pool, upstream: Uri, tracing: Option<Tracing>) -> Self {
+    pub fn to(pool: Pool, route: &Route, tracing: Option<Tracing>) -> Self {
+        let uri = route.upstream().clone();
+        let fixed = Origin::of(&uri).map(|origin| Fixed {
+            uri,
+            upstream: pool.dedicated(origin, Protocol::Auto, route.pool.clone()),
+        });
         Self {
             pool,
-            fixed: Some(upstream),
+            fixed,
+            terms: Arc::new(route.terms.clone()),
             tracing,
         }
     }
 
     /// Finds where a request goes, and writes that into its address.
-    fn route(&self, request: &mut request::Parts) -> Result<Origin, Error> {
+    fn route(&self, request: &mut request::Parts) -> Result<Arc<Upstream>, Error> {
         if request.method == Method::CONNECT {
             let said = "tunnels are not supported; call the service in clear through the proxy";
             return Err(Error::new(pool::Cause::Tunnel, said));
         }
-        if let Some(upstream) = &self.fixed {
-            let mut target = upstream.clone().into_parts();
+        if let Some(Fixed { uri, upstream }) = &self.fixed {
+            let mut target = uri.clone().into_parts();
             target.path_and_query = request.uri.path_and_query().cloned();
             if target.path_and_query.is_none() {
                 target.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
             }
-            let authority = || upstream.authority().cloned();
+            let authority = || uri.authority().cloned();
             let own = || authority().unwrap_or_else(|| Authority::from_static("localhost"));
             headers::one_host(request.version, &request.uri, &mut request.headers, own)
                 .map_err(|bad| Error::new(pool::Cause::NoRoute, bad.why()))?;
             request.uri = Uri::from_parts(target)
                 .map_err(|error| Error::new(pool::Cause::NoRoute, error.to_string()))?;
-        } else {
-            headers::host_of_target(&request.uri, &mut request.headers);
+            return Ok(upstream.clone());
         }
-        Origin::of(&request.uri).ok_or_else(|| {
+        headers::host_of_target(&request.uri, &mut request.headers);
+        let origin = Origin::of(&request.uri).ok_or_else(|| {
             Error::new(
                 pool::Cause::NoRoute,
                 "this is a forward proxy; ask it for a whole address, as HTTP_PROXY makes clients do",
             )
-        })
+        })?;
+        Ok(self.pool.upstream(&origin, Protocol::Auto))
     }
 }
 
@@ -194,20 +236,21 @@ impl Service<Request<Incoming>> for OutboundService {
                 _ => self.line.as_mut().and_then(Line::read),
             },
         };
-        let origin = match self.stack.route(&mut parts) {
-            Ok(origin) => origin,
+        let upstream = match self.stack.route(&mut parts) {
+            Ok(upstream) => upstream,
             Err(error) => return Box::pin(std::future::ready(Ok(reply::to_error(&error, None)))),
         };
         headers::strip_hop_by_hop(&mut parts.headers);
         headers::strip_proxy(&mut parts.headers);
-        let upstream = self.stack.pool.upstream(&origin, Protocol::Auto);
+        let timeout = self.stack.terms.request_timeout;
+        let deadline = timeout.map(|timeout| ambient::now() + timeout);
         let tracing = self.stack.tracing.clone();
         Box::pin(async move {
             let mut body = Glimpsed::new(body);
             let answer = match tracing {
                 None => {
                     let request = Request::from_parts(parts, RequestBody::new(body));
-                    plain(&upstream, request)
+                    plain(&upstream, request, deadline)
                         .await
                         .map(|r| r.map(Either::Right))
                 }
@@ -217,7 +260,7 @@ impl Service<Request<Incoming>> for OutboundService {
                     let values = echoes.map(|echoes| echoes.of_call(&parts, &mut body));
                     let mut request = Request::from_parts(parts, RequestBody::new(body));
                     let cause = tracing.correlate(&mut request, said, values.as_ref());
-                    traced(&tracing, &upstream, request, cause)
+                    traced(&tracing, &upstream, request, cause, deadline)
                         .await
                         .map(|r| r.map(Either::Left))
                 }
@@ -240,10 +283,12 @@ impl Service<Request<Incoming>> for OutboundService {
 async fn plain(
     upstream: &Arc<Upstream>,
     mut request: Request<CallBody>,
+    deadline: Option<Instant>,
 ) -> Result<Response<UpstreamBody>, Error> {
     let mut resends = Resends::default();
     loop {
-        match upstream.send(&mut request, None).await {
+        let sent = upstream.send_carried(&mut request, None, None, deadline);
+        match sent.await {
             Ok(response) => return Ok(response),
             Err(error) => resends.after(error, &mut request)?,
         };
@@ -255,13 +300,16 @@ async fn traced(
     upstream: &Arc<Upstream>,
     mut request: Request<CallBody>,
     (cause, call): (Cause, Option<OpenCall>),
+    deadline: Option<Instant>,
 ) -> Result<Response<AnswerBody>, Error> {
     let uri = request.uri().clone();
     request.extensions_mut().insert(cause.clone());
     let mut resends = Resends::default();
     loop {
-        let mut client: Client<ToUpstream, Pipeline> =
-            tracing.layer.layer(ToUpstream(upstream.clone()));
+        let mut client: Client<ToUpstream, Pipeline> = tracing.layer.layer(ToUpstream {
+            upstream: upstream.clone(),
+            deadline,
+        });
         let error = match client.call(pool::taken(&mut request)).await {
             Ok(response) => return Ok(response.map(|body| Holding::new(body, call))),
             Err(error) => error,
@@ -383,7 +431,10 @@ impl Drop for OpenCall {
 
 /// The pool as a service, for the layer to stand on.
 #[derive(Clone, Debug)]
-struct ToUpstream(Arc<Upstream>);
+struct ToUpstream {
+    upstream: Arc<Upstream>,
+    deadline: Option<Instant>,
+}
 
 impl Service<Request<CallBody>> for ToUpstream {
     type Response = Response<UpstreamBody>;
@@ -395,11 +446,13 @@ impl Service<Request<CallBody>> for ToUpstream {
     }
 
     fn call(&mut self, mut request: Request<CallBody>) -> Self::Future {
-        let upstream = self.0.clone();
+        let Self { upstream, deadline } = self.clone();
         let hop = request.extensions_mut().remove::<Hop>();
         Box::pin(async move {
             let recorder = hop.as_ref().and_then(|hop| hop.recorder.as_ref());
-            let sent = upstream.send(&mut request, recorder).await;
+            let sent = upstream
+                .send_carried(&mut request, recorder, None, deadline)
+                .await;
             if let Err(error) = &sent {
                 let trace_id = hop.map(|hop| hop.context.trace_id);
                 tracing::debug!(

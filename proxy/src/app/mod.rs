@@ -261,7 +261,7 @@ impl Bound {
         let mut calls = Vec::new();
         if let (Some(listener), Some(app)) = (inbound, &config.app) {
             let app = pool.upstream(&Origin::http(&app.host, app.port), config.app_protocol);
-            let stack = Inbound::new(app, stacks.inbound());
+            let stack = Inbound::new(app, config.terms.request_timeout, stacks.inbound());
             let listen = Listener::new(
                 stack,
                 config.listen,
@@ -271,12 +271,12 @@ impl Bound {
             callers.push(traffic.add(listener, listen, inbound_watch)?);
         }
         if let Some(listener) = outbound {
-            let stack = Outbound::forward(pool.clone(), stacks.outbound());
+            let stack = Outbound::forward(pool.clone(), config.terms.clone(), stacks.outbound());
             let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
         for (listener, route) in routes.into_iter().zip(&config.routes) {
-            let stack = Outbound::to(pool.clone(), route.upstream.clone(), stacks.outbound());
+            let stack = Outbound::to(pool.clone(), route, stacks.outbound());
             let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }

@@ -31,7 +31,11 @@ pub use self::{
     origin::{Origin, Source, Warning},
     resolve::resolve,
 };
-use crate::{export, forwarders, listen, outbound::Route, pipeline, pool, values};
+use crate::{
+    export, forwarders, listen,
+    outbound::{Route, Terms},
+    pipeline, pool, values,
+};
 
 /// Everything that the sidecar is told, checked and complete.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +58,8 @@ pub struct Config {
     pub listen: listen::Config,
     /// What upstreams are allowed.
     pub pool: pool::Config,
+    /// What holds for each request.
+    pub terms: Terms,
     /// What a started command calls directly, separated by commas; empty empties its `NO_PROXY`.
     pub no_proxy: String,
     /// How long a shutdown may take.

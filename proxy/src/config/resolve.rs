@@ -8,9 +8,14 @@ use super::{
     otel,
     settings::{Settings, find},
     together,
-    value::{Exporter, List, OrPropagators},
+    value::{Exporter, List, OrPropagators, RouteSettings},
 };
-use crate::{export::otlp, forwarders, listen, pipeline, pool, values};
+use crate::{
+    export::otlp,
+    forwarders, listen,
+    outbound::{self, Terms},
+    pipeline, pool, values,
+};
 use throughline::propagation::{Format, Propagator};
 
 /// More threads than this are not worth their memory beside an app, unless somebody asks for them.
@@ -99,13 +104,8 @@ fn compose(
             max_header_bytes: settings.max_header_bytes.size(),
             max_streams: settings.max_streams.0,
         },
-        pool: pool::Config {
-            connect_timeout: settings.connect_timeout.0,
-            response_timeout: settings.response_timeout.0.map(|timeout| timeout.0),
-            idle_timeout: settings.upstream_idle_timeout.0,
-            max_connections: settings.max_connections.size(),
-            own_ports: Vec::new(),
-        },
+        pool: pool(&settings, None),
+        terms: terms(&settings, None),
         no_proxy: settings.no_proxy.0.clone(),
         shutdown_grace: settings.shutdown_grace.0,
         workers,
@@ -117,9 +117,51 @@ fn compose(
             signal_file: settings.signal_file.0.clone(),
         },
         tracing: tracing(&settings, layers, warnings)?,
+        routes: settings
+            .routes
+            .0
+            .iter()
+            .map(|route| outbound::Route {
+                listen: route.listen,
+                upstreams: route.upstreams.clone(),
+                pool: pool(&settings, Some(route)),
+                terms: terms(&settings, Some(route)),
+            })
+            .collect(),
         app: settings.app.0,
-        routes: settings.routes.0,
     })
+}
+
+/// The value of a setting for a route, or for all where there is none.
+macro_rules! of {
+    ($settings:ident, $route:ident, $key:ident) => {
+        match $route {
+            Some(route) => route.or(stringify!($key), &$settings.$key),
+            None => $settings.$key.clone(),
+        }
+    };
+}
+
+/// What holds for each upstream.
+fn pool(settings: &Settings, route: Option<&RouteSettings>) -> pool::Config {
+    let response_timeout = of!(settings, route, response_timeout);
+    let response_idle_timeout = of!(settings, route, response_idle_timeout);
+    pool::Config {
+        connect_timeout: of!(settings, route, connect_timeout).0,
+        response_timeout: response_timeout.0.map(|timeout| timeout.0),
+        response_idle_timeout: response_idle_timeout.0.map(|timeout| timeout.0),
+        idle_timeout: settings.upstream_idle_timeout.0,
+        max_connections: of!(settings, route, max_connections).size(),
+        own_ports: Vec::new(),
+    }
+}
+
+/// What holds for each request on its way out, whomever it goes to.
+fn terms(settings: &Settings, route: Option<&RouteSettings>) -> Terms {
+    let request_timeout = of!(settings, route, request_timeout);
+    Terms {
+        request_timeout: request_timeout.0.map(|timeout| timeout.0),
+    }
 }
 
 /// The name, by falling certainty: as given, as an attribute, as the command or the app is called.

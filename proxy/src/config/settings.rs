@@ -153,9 +153,11 @@ settings! {
 
         /// Fixed ways out, for an app that knows no proxy: what is said to LISTEN goes to UPSTREAM.
         /// The flag can also be written `--route` and can be repeated; in the file it is a list of
-        /// `listen` and `upstream`.
+        /// `listen` and `upstream`, and of settings that a route has of its own: timeouts, limits and
+        /// so on, under the names that they have here. As text they follow after semicolons, as in
+        /// `127.0.0.1:9001=stock:80;request_timeout=2s`.
         routes: Routes { "LISTEN=UPSTREAM", default "",
-            example "[{ listen: 127.0.0.1:9001, upstream: stock:80 }]" }
+            example "[{ listen: 127.0.0.1:9001, upstream: stock:80, request_timeout: 2s }]" }
 
         /// What a command that is started with `run -- COMMAND` calls directly, and not through the
         /// outbound proxy. It is added to the `NO_PROXY` that is there; the empty text empties it,
@@ -177,6 +179,15 @@ settings! {
 
         /// How long an upstream may take until the first byte of its response, or `off` for ever.
         response_timeout: OrOff<Timeout> { "TIME", default "off", example "off" }
+
+        /// How long an answer may pause between two pieces of its body, or `off` for ever. Then it
+        /// breaks off.
+        response_idle_timeout: OrOff<Timeout> { "TIME", default "off", example "off" }
+
+        /// How long a request may take, from its first byte to the end of its answer and with all
+        /// attempts, or `off` for ever. Where the answer has not begun by then it is a 504; else it
+        /// breaks off.
+        request_timeout: OrOff<Timeout> { "TIME", default "off", example "off" }
 
         /// How long an unused connection to an upstream is kept. It should be shorter than the
         /// upstream's own idle timeout, so that no request meets a connection that is being closed.

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use throughline::{ambient, phase::Recorder};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Upstream, upstream::Kept, wire::Wire};
+use super::{Upstream, limits::Limits, upstream::Kept, wire::Wire};
 
 /// The body of a request to an upstream; it may be none at all.
 #[derive(Debug)]
@@ -105,6 +105,19 @@ impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
 pub struct ResponseBody<B> {
     inner: Incoming,
     returning: Option<Returning<B>>,
+    /// In a box: most have none.
+    limits: Option<Box<Limits>>,
+}
+
+/// Why a response's body broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// Its upstream or its connection did.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// It took too long.
+    #[error("the answer was cut: {0}")]
+    Expired(&'static str),
 }
 
 /// A connection on its way back to its upstream.
@@ -141,6 +154,7 @@ impl<B> ResponseBody<B> {
         let mut body = Self {
             inner,
             returning: Some(returning),
+            limits: None,
         };
         if body.inner.is_end_stream() {
             body.end();
@@ -152,6 +166,14 @@ impl<B> ResponseBody<B> {
         Self {
             inner,
             returning: None,
+            limits: None,
+        }
+    }
+
+    /// Cuts it when it has taken too long.
+    pub(super) fn limit(&mut self, limits: Box<Limits>) {
+        if !self.inner.is_end_stream() {
+            self.limits = Some(limits);
         }
     }
 
@@ -164,24 +186,36 @@ impl<B> ResponseBody<B> {
 
 impl<B> Body for ResponseBody<B> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self { inner, returning } = &mut *self;
-        let frame = ready!(match returning {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Self {
+            inner,
+            returning,
+            limits,
+        } = &mut *self;
+        let polled = match returning {
             Some(returning) => returning.connection.sender.poll_body(cx, inner),
             None => Pin::new(inner).poll_frame(cx),
-        });
+        };
+        if let Some(limits) = limits {
+            if let Some(expired) = limits.poll(cx, polled.is_ready()) {
+                // What is left of it is not waited for: the connection goes with it.
+                (self.returning, self.limits) = (None, None);
+                return Poll::Ready(Some(Err(BodyError::Expired(expired))));
+            }
+        }
+        let frame = ready!(polled);
         match &frame {
             // A broken connection is not given back: it goes with this body.
             Some(Err(_)) => self.returning = None,
             Some(Ok(_)) if !self.inner.is_end_stream() => {}
             _ => self.end(),
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
 
     fn is_end_stream(&self) -> bool {

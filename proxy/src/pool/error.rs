@@ -40,6 +40,8 @@ pub enum Cause {
     RequestBody,
     /// The response took too long.
     ResponseTimeout,
+    /// All of it took too long.
+    RequestTimeout,
     /// The request would come back to us.
     Loop,
     /// The request names no place to go to.
@@ -100,6 +102,12 @@ impl Cause {
             Self::ResponseTimeout => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "response_timeout",
+                Phase::Wait,
+                Proxy,
+            ),
+            Self::RequestTimeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "request_timeout",
                 Phase::Wait,
                 Proxy,
             ),

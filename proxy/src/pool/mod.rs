@@ -17,6 +17,7 @@ mod dial;
 mod error;
 mod hangups;
 mod http1;
+mod limits;
 mod origin;
 mod protocol;
 mod replay;
@@ -27,7 +28,7 @@ mod wire;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
@@ -40,7 +41,7 @@ use tokio_rustls::rustls::ClientConfig;
 use self::hangups::Hangups;
 pub(crate) use self::upstream::taken;
 pub use self::{
-    body::{RequestBody, ResponseBody},
+    body::{BodyError, RequestBody, ResponseBody},
     dial::tls_config,
     error::{Cause, Error},
     origin::Origin,
@@ -56,6 +57,8 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// How long an upstream may take until the first byte of its response; `None` for ever.
     pub response_timeout: Option<Duration>,
+    /// How long the body of a response may pause; `None` for ever.
+    pub response_idle_timeout: Option<Duration>,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
     /// The most requests that one upstream is sent at a time over HTTP/1.1; further ones queue.
@@ -69,6 +72,7 @@ impl Default for Config {
         Self {
             connect_timeout: Duration::from_secs(5),
             response_timeout: None,
+            response_idle_timeout: None,
             idle_timeout: Duration::from_secs(30),
             max_connections: 512,
             own_ports: Vec::new(),
@@ -95,6 +99,8 @@ struct Shared<B> {
     tls: Arc<ClientConfig>,
     hangups: Arc<Hangups>,
     upstreams: Mutex<HashMap<Origin, Arc<Upstream<B>>>>,
+    /// Those that others hold, and that are not found by their origin.
+    dedicated: Mutex<Vec<Weak<Upstream<B>>>>,
 }
 
 impl<B> Pool<B>
@@ -110,6 +116,7 @@ where
             tls,
             hangups: Arc::default(),
             upstreams: Mutex::default(),
+            dedicated: Mutex::default(),
         }))
     }
 
@@ -131,6 +138,25 @@ where
         upstream
     }
 
+    /// An upstream at `origin` with limits and connections of its own, for as long as it is held.
+    #[must_use]
+    pub fn dedicated(
+        &self,
+        origin: Origin,
+        protocol: Protocol,
+        config: Config,
+    ) -> Arc<Upstream<B>> {
+        let config = Config {
+            own_ports: self.0.config.own_ports.clone(),
+            ..config
+        };
+        let hangups = self.0.hangups.clone().into();
+        let upstream = Upstream::new(origin, config, self.0.tls.clone(), protocol, hangups);
+        let upstream = Arc::new(upstream);
+        self.dedicated_ones().push(Arc::downgrade(&upstream));
+        upstream
+    }
+
     /// Looks after connections that nobody uses, for ever: an idle one is found too old, or closed,
     /// when it is taken, but one that nobody takes would stay open.
     pub async fn tend(&self) {
@@ -146,6 +172,20 @@ where
         // Whoever is about to use an upstream holds it too.
         self.upstreams()
             .retain(|_, upstream| upstream.sweep(now) || Arc::strong_count(upstream) > 1);
+        self.dedicated_ones().retain(|upstream| {
+            let upstream = upstream.upgrade();
+            upstream.is_some_and(|upstream| {
+                upstream.sweep(now);
+                true
+            })
+        });
+    }
+
+    fn dedicated_ones(&self) -> MutexGuard<'_, Vec<Weak<Upstream<B>>>> {
+        self.0
+            .dedicated
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn upstreams(&self) -> MutexGuard<'_, HashMap<Origin, Arc<Upstream<B>>>> {

@@ -22,6 +22,7 @@ use super::{
     connection::{Addresses, Connection},
     dial::{self, Dialled},
     http1::Http1,
+    limits::Limits,
     protocol::{Speech, Spoken},
     wire::Wire,
 };
@@ -107,10 +108,11 @@ where
         request: &mut Request<RequestBody<B>>,
         recorder: Option<&Recorder>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
-        self.send_carried(request, recorder, None).await
+        self.send_carried(request, recorder, None, None).await
     }
 
-    /// The same, and tells `carried` which connection it is that carries the request.
+    /// The same, and tells `carried` which connection it is that carries the request; at `deadline`
+    /// it is given up, be its answer's head there or not.
     ///
     /// # Errors
     ///
@@ -120,16 +122,32 @@ where
         request: &mut Request<RequestBody<B>>,
         recorder: Option<&Recorder>,
         carried: Option<&Carried>,
+        deadline: Option<Instant>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
         }
-        match (self.attempt(request, recorder, carried).await, recorder) {
+        let answer = {
+            let attempt = pin!(self.attempt(request, recorder, carried));
+            match deadline {
+                None => attempt.await,
+                // In a box, for the sake of those that have none.
+                Some(deadline) => Box::pin(by(deadline, attempt)).await,
+            }
+        };
+        match (answer, recorder) {
             (Err(error), Some(recorder)) => {
                 recorder.fail(error.ended_by(), error.error_type());
                 Err(error.in_phase(recorder.running()))
             }
-            (result, _) => result,
+            (Err(error), None) => Err(error),
+            (Ok(mut response), _) => {
+                let idle = self.config.response_idle_timeout;
+                if let Some(limits) = Limits::new(deadline, idle, recorder) {
+                    response.body_mut().limit(limits);
+                }
+                Ok(response)
+            }
         }
     }
 
@@ -452,6 +470,20 @@ async fn within<T>(
             format!("no response in {timeout:?}"),
         )
     })
+}
+
+/// The answer, by the deadline of its request.
+async fn by<T>(
+    deadline: Instant,
+    answer: Pin<&mut impl Future<Output = Result<T, Error>>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout_at(deadline.into(), answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Error::new(
+            Cause::RequestTimeout,
+            "it was not answered by the deadline of the request",
+        )),
+    }
 }
 
 /// The request, to be sent.

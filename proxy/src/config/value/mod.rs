@@ -8,6 +8,7 @@ mod address;
 mod amount;
 mod forwarder;
 mod pairs;
+mod route;
 mod word;
 
 use throughline::{
@@ -16,10 +17,11 @@ use throughline::{
 };
 
 pub(crate) use self::{
-    address::{App, Endpoint, Hosts, Routes},
+    address::{App, Endpoint, Hosts},
     amount::{Bytes, Confidence, Count, Pause, Timeout, Workers},
     forwarder::Forwarders,
     pairs::{Attributes, Headers},
+    route::{OWN, RouteSettings, Routes},
     word::{Exporter, FilePath, Level, NamedSampler, Switch, Text},
 };
 
@@ -57,7 +59,7 @@ pub(crate) enum Shape {
     List,
     /// A mapping, or one scalar with commas and `=`.
     Pairs,
-    /// A list of mappings with `listen` and `upstream`.
+    /// A list of mappings with `listen`, `upstream` and settings of their own.
     Routes,
 }
 

@@ -1,0 +1,84 @@
+//! How long a response's body may go on, and how long it may pause.
+//!
+//! Only time that the upstream takes counts as a pause: while the caller does not take what is there,
+//! nobody asks for more, and the clock stands still.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use throughline::{
+    ambient,
+    phase::{Party, Recorder},
+};
+use tokio::time::{Sleep, sleep_until};
+
+/// The times of one body.
+#[derive(Debug)]
+pub(super) struct Limits {
+    deadline: Option<Pin<Box<Sleep>>>,
+    idle: Option<Idle>,
+    recorder: Option<Recorder>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    limit: Duration,
+    /// Whether the next piece is waited for.
+    is_waiting: bool,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Limits {
+    /// Those of a body that ends by `deadline` and pauses for `idle` at most; `None` if it may take
+    /// all the time it wants.
+    pub(super) fn new(
+        deadline: Option<Instant>,
+        idle: Option<Duration>,
+        recorder: Option<&Recorder>,
+    ) -> Option<Box<Self>> {
+        if deadline.is_none() && idle.is_none() {
+            return None;
+        }
+        Some(Box::new(Self {
+            deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline.into()))),
+            idle: idle.map(|limit| Idle {
+                limit,
+                is_waiting: false,
+                sleep: Box::pin(sleep_until((ambient::now() + limit).into())),
+            }),
+            recorder: recorder.cloned(),
+        }))
+    }
+
+    /// What the body has taken too long over, given whether its next piece is there.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, is_ready: bool) -> Option<&'static str> {
+        if is_ready {
+            if let Some(idle) = &mut self.idle {
+                idle.is_waiting = false;
+            }
+            return None;
+        }
+        let deadline = self.deadline.as_mut();
+        if deadline.is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
+            return Some(self.expire("request_timeout"));
+        }
+        let idle = self.idle.as_mut()?;
+        if !idle.is_waiting {
+            idle.is_waiting = true;
+            let until = ambient::now() + idle.limit;
+            idle.sleep.as_mut().reset(until.into());
+        }
+        let expired = idle.sleep.as_mut().poll(cx) == Poll::Ready(());
+        expired.then(|| self.expire("response_idle_timeout"))
+    }
+
+    fn expire(&self, error_type: &'static str) -> &'static str {
+        if let Some(recorder) = &self.recorder {
+            recorder.fail(Party::Proxy, error_type);
+        }
+        error_type
+    }
+}
