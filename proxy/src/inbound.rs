@@ -224,7 +224,7 @@ impl Service<Request<Incoming>> for ToApp {
         };
         let mut request = request.map(RequestBody::new);
         Box::pin(async move {
-            let mut resends = Resends::default();
+            let mut resends = Resends::none();
             let carried = open.as_ref().and_then(OpenExchange::carried);
             let answer = loop {
                 let error = match app

@@ -3,6 +3,7 @@
 //! ARCHITECTURE.md has the map. Rooms are listed here in the order of their layers: a room may use
 //! what stands above it, and the middleware, and nothing else; a test holds them to it.
 
+pub mod attempts;
 pub mod correlate;
 pub mod headers;
 pub mod processes;
@@ -28,7 +29,7 @@ pub mod outbound;
 pub mod pool;
 mod reply;
 mod request_id;
-mod retry;
+pub mod retry;
 mod watched;
 
 pub mod admin;

@@ -20,12 +20,14 @@ use throughline::{
     ClientLayer, ambient,
     body::TracedBody,
     client::{Cause, Client, Resend},
+    phase::{Party, Phase, Recorder},
     propagation::{Propagator, signed::Signature},
     server::Hop,
 };
 use tower::{Layer, Service};
 
 use crate::{
+    attempts::Policy,
     correlate::{self, Answer, Call, Correlator, Kind, Signal},
     echoes::Echoes,
     forwarders::Mark,
@@ -39,7 +41,7 @@ use crate::{
     pool::{self, Error, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream},
     processes::{Carried, Socket, Verdict},
     reply,
-    retry::Resends,
+    retry::{self, Resends, Retries},
     signals::{Line, Signals},
     timing::CallKey,
     values::{Fingerprints, Weights},
@@ -74,10 +76,12 @@ impl Route {
 }
 
 /// What holds for each request, whomever it goes to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// How long it may take until the end of its answer; `None` for ever.
     pub request_timeout: Option<Duration>,
+    /// What is tried again.
+    pub retries: Policy,
 }
 
 /// How the calls of an app are traced.
@@ -108,7 +112,8 @@ pub struct Tracing {
 pub struct Outbound {
     pool: Pool,
     fixed: Option<Fixed>,
-    terms: Arc<Terms>,
+    request_timeout: Option<Duration>,
+    retries: Option<Arc<Retries>>,
     tracing: Option<Tracing>,
 }
 
@@ -130,28 +135,37 @@ pub struct OutboundService {
 impl Outbound {
     /// A forward proxy.
     #[must_use]
-    pub fn forward(pool: Pool, terms: Terms, tracing: Option<Tracing>) -> Self {
+    pub fn forward(
+        pool: Pool,
+        terms: &Terms,
+        counts: &Arc<retry::Counts>,
+        tracing: Option<Tracing>,
+    ) -> Self {
         Self {
             pool,
             fixed: None,
-            terms: Arc::new(terms),
+            request_timeout: terms.request_timeout,
+            retries: Retries::new(&terms.retries, counts).map(Arc::new),
             tracing,
         }
     }
 
     /// A fixed route, with connections of its own.
     #[must_use]
-    pub fn to(pool: Pool, route: &Route, tracing: Option<Tracing>) -> Self {
+    pub fn to(
+        pool: Pool,
+        route: &Route,
+        counts: &Arc<retry::Counts>,
+        tracing: Option<Tracing>,
+    ) -> Self {
         let uri = route.upstream().clone();
         let fixed = Origin::of(&uri).map(|origin| Fixed {
             uri,
             upstream: pool.dedicated(origin, Protocol::Auto, route.pool.clone()),
         });
         Self {
-            pool,
             fixed,
-            terms: Arc::new(route.terms.clone()),
-            tracing,
+            ..Self::forward(pool, &route.terms, counts, tracing)
         }
     }
 
@@ -242,17 +256,21 @@ impl Service<Request<Incoming>> for OutboundService {
         };
         headers::strip_hop_by_hop(&mut parts.headers);
         headers::strip_proxy(&mut parts.headers);
-        let timeout = self.stack.terms.request_timeout;
+        let timeout = self.stack.request_timeout;
         let deadline = timeout.map(|timeout| ambient::now() + timeout);
+        let retries = self.stack.retries.clone();
         let tracing = self.stack.tracing.clone();
         Box::pin(async move {
             let mut body = Glimpsed::new(body);
+            let attempts = Attempts {
+                upstream: &upstream,
+                retries: retries.as_deref(),
+                deadline,
+            };
             let answer = match tracing {
                 None => {
                     let request = Request::from_parts(parts, RequestBody::new(body));
-                    plain(&upstream, request, deadline)
-                        .await
-                        .map(|r| r.map(Either::Right))
+                    plain(attempts, request).await.map(|r| r.map(Either::Right))
                 }
                 Some(tracing) => {
                     // Here and not before: hyper reads what came with the head before it polls us.
@@ -260,7 +278,7 @@ impl Service<Request<Incoming>> for OutboundService {
                     let values = echoes.map(|echoes| echoes.of_call(&parts, &mut body));
                     let mut request = Request::from_parts(parts, RequestBody::new(body));
                     let cause = tracing.correlate(&mut request, said, values.as_ref());
-                    traced(&tracing, &upstream, request, cause, deadline)
+                    traced(&tracing, attempts, request, cause)
                         .await
                         .map(|r| r.map(Either::Left))
                 }
@@ -280,45 +298,87 @@ impl Service<Request<Incoming>> for OutboundService {
     }
 }
 
-async fn plain(
-    upstream: &Arc<Upstream>,
-    mut request: Request<CallBody>,
+/// How the attempts of a request are made.
+#[derive(Clone, Copy, Debug)]
+struct Attempts<'r> {
+    upstream: &'r Arc<Upstream>,
+    retries: Option<&'r Retries>,
     deadline: Option<Instant>,
+}
+
+async fn plain(
+    attempts: Attempts<'_>,
+    mut request: Request<CallBody>,
 ) -> Result<Response<UpstreamBody>, Error> {
-    let mut resends = Resends::default();
+    let Attempts {
+        upstream,
+        retries,
+        deadline,
+    } = attempts;
+    let mut resends = Resends::of(&mut request, retries, deadline);
     loop {
         let sent = upstream.send_carried(&mut request, None, None, deadline);
-        match sent.await {
-            Ok(response) => return Ok(response),
+        let again = match sent.await {
+            Ok(mut response) => match resends.after_answer(&response, &mut request) {
+                None => return Ok(response),
+                Some(again) => {
+                    retry::read_off(response.body_mut());
+                    again
+                }
+            },
             Err(error) => resends.after(error, &mut request)?,
         };
+        if let Some(pause) = again.pause {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 
 async fn traced(
     tracing: &Tracing,
-    upstream: &Arc<Upstream>,
+    attempts: Attempts<'_>,
     mut request: Request<CallBody>,
-    (cause, call): (Cause, Option<OpenCall>),
-    deadline: Option<Instant>,
+    (mut cause, call): (Cause, Option<OpenCall>),
 ) -> Result<Response<AnswerBody>, Error> {
+    let Attempts {
+        upstream,
+        retries,
+        deadline,
+    } = attempts;
     let uri = request.uri().clone();
+    if retries.is_some() && cause.parent.is_none() && cause.adopted.is_none() {
+        // Else each attempt would begin a trace of its own.
+        cause.adopted = Some(ambient::trace_id());
+    }
     request.extensions_mut().insert(cause.clone());
-    let mut resends = Resends::default();
+    let mut resends = Resends::of(&mut request, retries, deadline);
+    let mut pause = None;
     loop {
         let mut client: Client<ToUpstream, Pipeline> = tracing.layer.layer(ToUpstream {
             upstream: upstream.clone(),
             deadline,
+            pause,
+            is_judged: resends.is_any(),
         });
-        let error = match client.call(pool::taken(&mut request)).await {
-            Ok(response) => return Ok(response.map(|body| Holding::new(body, call))),
-            Err(error) => error,
+        let again = match client.call(pool::taken(&mut request)).await {
+            Ok(mut response) => match resends.after_answer(&response, &mut request) {
+                None => return Ok(response.map(|body| Holding::new(body, call))),
+                Some(again) => {
+                    let recorder = response.extensions_mut().remove::<Recorder>();
+                    let is_whole = retry::read_off(response.body_mut());
+                    if let (Some(recorder), false) = (recorder, is_whole) {
+                        recorder.fail(Party::Proxy, "retried");
+                    }
+                    again
+                }
+            },
+            Err(error) => resends.after(error, &mut request)?,
         };
-        let resent = resends.after(error, &mut request)?;
+        pause = again.pause;
         // The pool hands back what it sent: by then the target was cut to its path.
         *request.uri_mut() = uri.clone();
         request.extensions_mut().insert(cause.clone());
-        request.extensions_mut().insert(Resend(resent));
+        request.extensions_mut().insert(Resend(again.resent));
     }
 }
 
@@ -434,6 +494,10 @@ impl Drop for OpenCall {
 struct ToUpstream {
     upstream: Arc<Upstream>,
     deadline: Option<Instant>,
+    /// How long to wait first.
+    pause: Option<Duration>,
+    /// Whether an answer may be tried again: then it brings its recorder along.
+    is_judged: bool,
 }
 
 impl Service<Request<CallBody>> for ToUpstream {
@@ -446,13 +510,28 @@ impl Service<Request<CallBody>> for ToUpstream {
     }
 
     fn call(&mut self, mut request: Request<CallBody>) -> Self::Future {
-        let Self { upstream, deadline } = self.clone();
+        let Self {
+            upstream,
+            deadline,
+            pause,
+            is_judged,
+        } = self.clone();
         let hop = request.extensions_mut().remove::<Hop>();
         Box::pin(async move {
             let recorder = hop.as_ref().and_then(|hop| hop.recorder.as_ref());
-            let sent = upstream
+            if let Some(pause) = pause {
+                if let Some(recorder) = recorder {
+                    recorder.enter(Phase::Retry, ambient::now());
+                }
+                // In a box: nearly no request has to wait.
+                Box::pin(tokio::time::sleep(pause)).await;
+            }
+            let mut sent = upstream
                 .send_carried(&mut request, recorder, None, deadline)
                 .await;
+            if let (Ok(answer), Some(recorder), true) = (&mut sent, recorder, is_judged) {
+                answer.extensions_mut().insert(recorder.clone());
+            }
             if let Err(error) = &sent {
                 let trace_id = hop.map(|hop| hop.context.trace_id);
                 tracing::debug!(

@@ -15,7 +15,7 @@ use throughline::{
     span::Evidence,
 };
 
-use super::respond;
+use super::{Traffic, respond};
 use crate::{
     export::Reason as DropReason,
     forwarders::Forwarder,
@@ -30,8 +30,16 @@ pub(super) fn answer(
     ledger: &Ledger,
     counters: &Counters,
     process_evidence: Status,
+    traffic: &Traffic,
 ) -> Response<Bytes> {
-    let body = render(service, started, ledger, counters, process_evidence);
+    let body = render(
+        service,
+        started,
+        ledger,
+        counters,
+        process_evidence,
+        traffic,
+    );
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     respond(StatusCode::OK, content_type, body.into())
 }
@@ -42,6 +50,7 @@ fn render(
     ledger: &Ledger,
     counters: &Counters,
     process_evidence: Status,
+    traffic: &Traffic,
 ) -> String {
     let mut page = Page {
         text: String::with_capacity(4096),
@@ -161,6 +170,8 @@ fn render(
         }
     }
 
+    traffic.render(&mut page);
+
     page.family(
         "throughline_build_info",
         "gauge",
@@ -181,18 +192,18 @@ fn render(
 
 /// The text so far, and the metric family that samples are added to.
 #[derive(Debug)]
-struct Page {
+pub(super) struct Page {
     text: String,
     family: &'static str,
 }
 
 impl Page {
-    fn family(&mut self, name: &'static str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &'static str, kind: &str, help: &str) {
         self.family = name;
         self.put(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
-    fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
+    pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
         self.text.push_str(self.family);
         let mut before = '{';
         for (name, value) in labels {
@@ -250,6 +261,7 @@ mod tests {
             &ledger,
             pipeline.counters(),
             Status::OtherNamespace,
+            &Traffic::default(),
         )
     }
 
@@ -269,6 +281,8 @@ mod tests {
             "throughline_correlation_coverage 1",
             "throughline_process_evidence_available{reason=\"pid_namespace\"} 0",
             "throughline_context_rejected_total{format=\"tracecontext\",reason=\"trace_id\"} 1",
+            "throughline_retries_total 0",
+            "throughline_retries_denied_total{reason=\"budget\"} 0",
             "process_start_time_seconds 1.5",
         ] {
             assert!(page.lines().any(|l| l == line), "no {line:?} in\n{page}");

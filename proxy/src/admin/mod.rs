@@ -7,6 +7,7 @@ mod api;
 mod correlation;
 mod health;
 mod metrics;
+mod traffic;
 
 use std::{
     sync::{Arc, Mutex},
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub use health::{Readiness, State};
+pub use traffic::Traffic;
 
 /// The answers of the admin port; a clone is a handle on the same ones.
 #[derive(Clone, Debug)]
@@ -36,6 +38,7 @@ struct Inner {
     started: SystemTime,
     owners: Option<Owners>,
     correlator: Option<Arc<Mutex<Correlator>>>,
+    traffic: Traffic,
 }
 
 impl Inner {
@@ -71,6 +74,7 @@ impl Admin {
             started,
             owners: None,
             correlator: None,
+            traffic: Traffic::default(),
         }))
     }
 
@@ -88,6 +92,15 @@ impl Admin {
     pub fn with_correlator(mut self, correlator: Option<Arc<Mutex<Correlator>>>) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.correlator = correlator;
+        }
+        self
+    }
+
+    /// Also says how requests fare on their way. Before the first clone.
+    #[must_use]
+    pub fn with_traffic(mut self, traffic: Traffic) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.traffic = traffic;
         }
         self
     }
@@ -110,6 +123,7 @@ impl Admin {
                 &admin.pipeline.ledger(),
                 admin.pipeline.counters(),
                 admin.process_evidence(),
+                &admin.traffic,
             )),
             "/api/correlation" => Some(correlation::answer(
                 admin.correlator.as_deref(),

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 pub use self::drain::Stop;
 use self::{drain::Drain, endpoints::Endpoints, launch::Launch, operators::Operators};
 use crate::{
-    admin::{Admin, Readiness},
+    admin::{Admin, Readiness, Traffic},
     child,
     config::{Config, Tracing},
     correlate::{self, Correlator},
@@ -40,6 +40,7 @@ use crate::{
     pipeline::{self, Ledger, Pipeline, Worker},
     pool::{self, Origin, Pool},
     request_id::RequestIds,
+    retry,
     settle::Settlement,
     signals::Signals,
     values::Secret,
@@ -270,13 +271,14 @@ impl Bound {
             );
             callers.push(traffic.add(listener, listen, inbound_watch)?);
         }
+        let retries = Arc::new(retry::Counts::default());
         if let Some(listener) = outbound {
-            let stack = Outbound::forward(pool.clone(), config.terms.clone(), stacks.outbound());
+            let stack = Outbound::forward(pool.clone(), &config.terms, &retries, stacks.outbound());
             let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
         for (listener, route) in routes.into_iter().zip(&config.routes) {
-            let stack = Outbound::to(pool.clone(), route, stacks.outbound());
+            let stack = Outbound::to(pool.clone(), route, &retries, stacks.outbound());
             let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
@@ -286,6 +288,7 @@ impl Bound {
         if let Some(listener) = admin {
             let admin = Admin::new(&config.name, pipeline, readiness.clone(), ambient::wall())
                 .with_owners(owners)
+                .with_traffic(Traffic { retries })
                 .with_correlator(config.tracing.is_some().then_some(correlator));
             let listen = Listener::new(Operators(admin), config.listen, admin_watch.clone(), None);
             operators.add(listener, listen, admin_watch)?;

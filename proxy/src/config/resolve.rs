@@ -11,6 +11,7 @@ use super::{
     value::{Exporter, List, OrPropagators, RouteSettings},
 };
 use crate::{
+    attempts::{self, Backoff, Share},
     export::otlp,
     forwarders, listen,
     outbound::{self, Terms},
@@ -161,6 +162,20 @@ fn terms(settings: &Settings, route: Option<&RouteSettings>) -> Terms {
     let request_timeout = of!(settings, route, request_timeout);
     Terms {
         request_timeout: request_timeout.0.map(|timeout| timeout.0),
+        retries: attempts::Policy {
+            on: of!(settings, route, retry_on).0,
+            attempts: of!(settings, route, retry_attempts).0,
+            marked_by: of!(settings, route, retry_marked_by).0,
+            body_bytes: of!(settings, route, retry_body_bytes).size(),
+            backoff: Backoff {
+                base: of!(settings, route, retry_backoff).0,
+                max: of!(settings, route, retry_backoff_max).0,
+            },
+            budget: Share {
+                percent: of!(settings, route, retry_budget).0,
+                per_second: of!(settings, route, retry_budget_min).0,
+            },
+        },
     }
 }
 

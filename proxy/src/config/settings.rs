@@ -19,6 +19,7 @@ use super::{
     },
 };
 use crate::{
+    attempts::On,
     export::otlp::{Compression, Protocol as OtlpProtocol},
     pool,
     values::Source as ValueSource,
@@ -201,6 +202,39 @@ settings! {
 
         /// The most requests that one HTTP/2 connection may have open.
         max_streams: Count<1, 65535> { "COUNT", default "256", example "256" }
+    }
+    "Retries" {
+        /// After what a call that goes out is tried again: `connect` (no connection was made),
+        /// `refused` (the upstream said that it did not begin with it), `reset` (the connection ended
+        /// without an answer), `timeout` (`response_timeout`), `5xx`, and any status from 400 to 599;
+        /// `none` for nothing. What may have had an effect is never repeated: after all but the first
+        /// two a method has to be idempotent, or the request marked.
+        retry_on: List<On> { "CAUSES", default "none", example "[connect, refused, reset, 503]" }
+
+        /// The most attempts after the first.
+        retry_attempts: Count<1, 10> { "COUNT", default "2", example "2" }
+
+        /// The longest pause before the first of them. It doubles with each, and a random part of it
+        /// is waited.
+        retry_backoff: Pause { "TIME", default "25ms", example "25ms" }
+
+        /// The longest pause before any. An upstream's `Retry-After` is waited for up to this; if it
+        /// asks for more, its answer is passed on.
+        retry_backoff_max: Timeout { "TIME", default "1s", example "1s" }
+
+        /// How many of all requests may be tried again, in percent.
+        retry_budget: Count<0, 100> { "PERCENT", default "20", example "20" }
+
+        /// How many may be in a second whatever that comes to.
+        retry_budget_min: Count<0, 100> { "COUNT", default "3", example "3" }
+
+        /// Headers that mark a request as safe to repeat whatever its method; `none` for none. Their
+        /// presence is taken at its word.
+        retry_marked_by: List<HeaderName> { "HEADERS", default "none", example "[idempotency-key]" }
+
+        /// The longest request body that is kept to be sent again. It is kept as it passes: nothing
+        /// waits for it.
+        retry_body_bytes: Bytes<1, 16_777_216> { "SIZE", default "64KiB", example "64KiB" }
     }
     "The process" {
         /// How long a shutdown may take, requests and spans together. The default fits the 30 seconds

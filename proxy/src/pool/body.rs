@@ -13,13 +13,28 @@ use hyper::body::Incoming;
 use throughline::{ambient, phase::Recorder};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Upstream, limits::Limits, upstream::Kept, wire::Wire};
+use super::{
+    Upstream,
+    kept::{Kept, Reading},
+    limits::Limits,
+    upstream::Kept as KeptConnection,
+    wire::Wire,
+};
 
 /// The body of a request to an upstream; it may be none at all.
 #[derive(Debug)]
 pub struct RequestBody<B> {
-    inner: Option<B>,
+    inner: Source<B>,
     whole: Whole,
+}
+
+/// Where a request's body comes from.
+#[derive(Debug)]
+enum Source<B> {
+    Nothing,
+    Caller(B),
+    /// The caller too, but it can be read again. In a box: it is rare, and the larger.
+    Kept(Box<Reading<B>>),
 }
 
 /// Who is told that the request is whole.
@@ -32,11 +47,17 @@ enum Whole {
     Recorder(Recorder),
 }
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 impl<B: Body> RequestBody<B> {
     /// This body.
     pub fn new(body: B) -> Self {
         Self {
-            inner: (!body.is_end_stream()).then_some(body),
+            inner: if body.is_end_stream() {
+                Source::Nothing
+            } else {
+                Source::Caller(body)
+            },
             whole: Whole::Nobody,
         }
     }
@@ -45,9 +66,40 @@ impl<B: Body> RequestBody<B> {
     #[must_use]
     pub fn empty() -> Self {
         Self {
-            inner: None,
+            inner: Source::Nothing,
             whole: Whole::Nobody,
         }
+    }
+
+    /// Makes of it one that can be read again, if it is at most `room` bytes long; `None` if it is
+    /// empty, and can be in any case.
+    pub(crate) fn keep(&mut self, room: usize) -> Option<Kept<B>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        match std::mem::replace(&mut self.inner, Source::Nothing) {
+            Source::Caller(body) => {
+                let kept = Kept::new(body, room);
+                self.inner = Source::Kept(Box::new(kept.again()));
+                Some(kept)
+            }
+            other => {
+                self.inner = other;
+                None
+            }
+        }
+    }
+
+    /// What was kept, from its beginning.
+    pub(crate) fn again(kept: Option<&Kept<B>>) -> Self
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let mut body = Self::empty();
+        if let Some(kept) = kept {
+            body.inner = Source::Kept(Box::new(kept.again()));
+        }
+        body
     }
 
     pub(super) fn over(&mut self, wire: &Arc<Wire>) {
@@ -67,35 +119,52 @@ impl<B: Body> RequestBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
+impl<B> Body for RequestBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let Some(inner) = &mut self.inner else {
-            return Poll::Ready(None);
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let (frame, is_end) = match &mut self.inner {
+            Source::Nothing => return Poll::Ready(None),
+            Source::Caller(body) => {
+                let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+                let frame = frame.map(|frame| frame.map_err(Into::into));
+                (frame, body.is_end_stream())
+            }
+            Source::Kept(body) => {
+                let frame = ready!(Pin::new(&mut **body).poll_frame(cx));
+                (frame, body.is_end_stream())
+            }
         };
-        let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
         match &frame {
             // Not whole: hyper breaks the connection off, and the upstream sees it.
             Some(Err(_)) => {}
-            Some(Ok(_)) if !inner.is_end_stream() => {}
+            Some(Ok(_)) if !is_end => {}
             _ => self.end(),
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        match &self.inner {
+            Source::Nothing => true,
+            Source::Caller(body) => body.is_end_stream(),
+            Source::Kept(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
-            Some(inner) => inner.size_hint(),
-            None => SizeHint::with_exact(0),
+            Source::Nothing => SizeHint::with_exact(0),
+            Source::Caller(body) => body.size_hint(),
+            Source::Kept(body) => body.size_hint(),
         }
     }
 }
@@ -124,14 +193,14 @@ pub enum BodyError {
 #[derive(Debug)]
 pub(super) struct Returning<B> {
     upstream: Arc<Upstream<B>>,
-    connection: Kept<B>,
+    connection: KeptConnection<B>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl<B> Returning<B> {
     pub(super) fn new(
         upstream: Arc<Upstream<B>>,
-        connection: Kept<B>,
+        connection: KeptConnection<B>,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         Self {

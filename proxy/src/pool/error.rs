@@ -34,6 +34,8 @@ pub enum Cause {
     TlsTimeout,
     /// The connection was closed or reset before the response.
     Closed,
+    /// The upstream said that it did not begin with the request.
+    Refused,
     /// What came was no HTTP response.
     BadResponse,
     /// The caller's request body broke off.
@@ -92,6 +94,12 @@ impl Cause {
                 Phase::Wait,
                 Upstream,
             ),
+            Self::Refused => (
+                StatusCode::BAD_GATEWAY,
+                "stream_refused",
+                Phase::Wait,
+                Upstream,
+            ),
             Self::BadResponse => (
                 StatusCode::BAD_GATEWAY,
                 "bad_response",
@@ -137,9 +145,15 @@ impl Error {
         } else {
             Cause::Closed
         };
+        let mut cause = cause;
         let mut detail = error.to_string();
         let mut source = error.source();
         while let Some(error) = source {
+            // RFC 9113, section 8.7: a stream refused so was not processed at all.
+            let stream = error.downcast_ref::<h2::Error>();
+            if stream.and_then(h2::Error::reason) == Some(h2::Reason::REFUSED_STREAM) {
+                cause = Cause::Refused;
+            }
             detail = format!("{detail}: {error}");
             source = error.source();
         }

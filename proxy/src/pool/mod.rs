@@ -17,6 +17,7 @@ mod dial;
 mod error;
 mod hangups;
 mod http1;
+mod kept;
 mod limits;
 mod origin;
 mod protocol;
@@ -44,6 +45,7 @@ pub use self::{
     body::{BodyError, RequestBody, ResponseBody},
     dial::tls_config,
     error::{Cause, Error},
+    kept::Kept,
     origin::Origin,
     protocol::Protocol,
     upstream::Upstream,

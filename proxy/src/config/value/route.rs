@@ -12,12 +12,20 @@ use super::{Bad, Shape, Value, Written, items};
 use crate::config::settings::find;
 
 /// The settings that a route can have of its own.
-pub(crate) const OWN: [&str; 5] = [
+pub(crate) const OWN: [&str; 13] = [
     "connect_timeout",
     "response_timeout",
     "response_idle_timeout",
     "request_timeout",
     "max_connections",
+    "retry_on",
+    "retry_attempts",
+    "retry_backoff",
+    "retry_backoff_max",
+    "retry_budget",
+    "retry_budget_min",
+    "retry_marked_by",
+    "retry_body_bytes",
 ];
 
 /// What stands between the items of a list inside of a route: commas stand between routes.

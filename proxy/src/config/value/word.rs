@@ -7,6 +7,7 @@ use throughline::{propagation::Format, sample::Sampler};
 
 use super::{Bad, Scalar};
 use crate::{
+    attempts::On,
     export::otlp::{Compression, Protocol as OtlpProtocol},
     pool,
     values::Source,
@@ -62,6 +63,16 @@ impl Scalar for pool::Protocol {
             Self::H2c => "h2c",
         }
         .to_owned()
+    }
+}
+
+impl Scalar for On {
+    fn from_text(text: &str) -> Result<Self, Bad> {
+        text.parse().map_err(|why: String| Bad::new(why))
+    }
+
+    fn to_text(&self) -> String {
+        self.to_string()
     }
 }
 
