@@ -248,7 +248,7 @@ impl Bound {
             own_ports,
             ..config.pool
         };
-        let pool = Pool::new(limits, pool::tls_config());
+        let pool = Pool::new(limits.clone(), pool::tls_config());
         let owners = owners(&config);
         let stacks = Stacks::new(&config, &pipeline, owners.as_ref(), &correlator, signals);
 
@@ -261,7 +261,12 @@ impl Bound {
         let mut callers = Vec::new();
         let mut calls = Vec::new();
         if let (Some(listener), Some(app)) = (inbound, &config.app) {
-            let app = pool.upstream(&Origin::http(&app.host, app.port), config.app_protocol);
+            let limits = pool::Config {
+                max_requests: config.app_max_requests,
+                ..limits
+            };
+            let app = Origin::http(&app.host, app.port);
+            let app = pool.dedicated(app, config.app_protocol, limits);
             let stack = Inbound::new(app, config.terms.request_timeout, stacks.inbound());
             let listen = Listener::new(
                 stack,
@@ -282,13 +287,14 @@ impl Bound {
             let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
+        let requests = pool.counts();
         traffic.beside(async move { pool.tend().await });
 
         let mut operators = Endpoints::new("admin", 1);
         if let Some(listener) = admin {
             let admin = Admin::new(&config.name, pipeline, readiness.clone(), ambient::wall())
                 .with_owners(owners)
-                .with_traffic(Traffic { retries })
+                .with_traffic(Traffic { retries, requests })
                 .with_correlator(config.tracing.is_some().then_some(correlator));
             let listen = Listener::new(Operators(admin), config.listen, admin_watch.clone(), None);
             operators.add(listener, listen, admin_watch)?;

@@ -54,6 +54,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// What the app is spoken to in.
     pub app_protocol: pool::Protocol,
+    /// The most requests that the app is given at a time.
+    pub app_max_requests: Option<usize>,
     /// What callers are allowed.
     pub listen: listen::Config,
     /// What upstreams are allowed.

@@ -8,7 +8,7 @@ use super::{
     otel,
     settings::{Settings, find},
     together,
-    value::{Exporter, List, OrPropagators, RouteSettings},
+    value::{Count, Exporter, List, OrPropagators, RouteSettings},
 };
 use crate::{
     attempts::{self, Backoff, Share},
@@ -107,6 +107,7 @@ fn compose(
         },
         pool: pool(&settings, None),
         terms: terms(&settings, None),
+        app_max_requests: settings.app_max_requests.0.map(Count::size),
         no_proxy: settings.no_proxy.0.clone(),
         shutdown_grace: settings.shutdown_grace.0,
         workers,
@@ -153,6 +154,9 @@ fn pool(settings: &Settings, route: Option<&RouteSettings>) -> pool::Config {
         response_idle_timeout: response_idle_timeout.0.map(|timeout| timeout.0),
         idle_timeout: settings.upstream_idle_timeout.0,
         max_connections: of!(settings, route, max_connections).size(),
+        max_requests: of!(settings, route, max_requests).0.map(Count::size),
+        max_pending: of!(settings, route, max_pending).size(),
+        queue_timeout: of!(settings, route, queue_timeout).0,
         own_ports: Vec::new(),
     }
 }

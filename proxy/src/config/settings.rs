@@ -197,6 +197,20 @@ settings! {
         /// The most connections to one upstream; further requests wait.
         max_connections: Count<1, 65535> { "COUNT", default "512", example "512" }
 
+        /// The most requests that one upstream is sent at a time, in whatever protocol, or `off`.
+        /// Further ones wait.
+        max_requests: OrOff<Count<1, 1_000_000>> { "COUNT", default "off", example "200" }
+
+        /// The most requests that the app is given at a time, or `off`. Further ones wait.
+        app_max_requests: OrOff<Count<1, 1_000_000>> { "COUNT", default "off", example "64" }
+
+        /// The most requests that wait for one upstream, or for the app. One more is a 503 at once,
+        /// with `Retry-After`.
+        max_pending: Count<0, 1_000_000> { "COUNT", default "1024", example "1024" }
+
+        /// How long a request may wait so, until it is a 503.
+        queue_timeout: Timeout { "TIME", default "5s", example "5s" }
+
         /// The most bytes that the headers of a request may have.
         max_header_bytes: Bytes<8192, 16_777_216> { "SIZE", default "64KiB", example "64KiB" }
 

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use throughline::{ambient, phase::Recorder};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    Upstream,
+    Cause, Upstream,
+    gate::Pass,
     kept::{Kept, Reading},
     limits::Limits,
     upstream::Kept as KeptConnection,
@@ -176,6 +176,8 @@ pub struct ResponseBody<B> {
     returning: Option<Returning<B>>,
     /// In a box: most have none.
     limits: Option<Box<Limits>>,
+    /// Its place among the requests of its upstream, where those are counted.
+    pass: Option<Pass>,
 }
 
 /// Why a response's body broke off.
@@ -185,8 +187,8 @@ pub enum BodyError {
     #[error(transparent)]
     Broken(#[from] hyper::Error),
     /// It took too long.
-    #[error("the answer was cut: {0}")]
-    Expired(&'static str),
+    #[error("the answer was cut: {}", .0.error_type())]
+    Expired(Cause),
 }
 
 /// A connection on its way back to its upstream.
@@ -194,19 +196,19 @@ pub enum BodyError {
 pub(super) struct Returning<B> {
     upstream: Arc<Upstream<B>>,
     connection: KeptConnection<B>,
-    _permit: OwnedSemaphorePermit,
+    _pass: Pass,
 }
 
 impl<B> Returning<B> {
     pub(super) fn new(
         upstream: Arc<Upstream<B>>,
         connection: KeptConnection<B>,
-        permit: OwnedSemaphorePermit,
+        pass: Pass,
     ) -> Self {
         Self {
             upstream,
             connection,
-            _permit: permit,
+            _pass: pass,
         }
     }
 
@@ -224,6 +226,7 @@ impl<B> ResponseBody<B> {
             inner,
             returning: Some(returning),
             limits: None,
+            pass: None,
         };
         if body.inner.is_end_stream() {
             body.end();
@@ -236,6 +239,14 @@ impl<B> ResponseBody<B> {
             inner,
             returning: None,
             limits: None,
+            pass: None,
+        }
+    }
+
+    /// Holds its place until it ends.
+    pub(super) fn holding(&mut self, pass: Pass) {
+        if !self.inner.is_end_stream() {
+            self.pass = Some(pass);
         }
     }
 
@@ -247,6 +258,7 @@ impl<B> ResponseBody<B> {
     }
 
     fn end(&mut self) {
+        self.pass = None;
         if let Some(returning) = self.returning.take() {
             returning.give_back();
         }
@@ -265,6 +277,7 @@ impl<B> Body for ResponseBody<B> {
             inner,
             returning,
             limits,
+            ..
         } = &mut *self;
         let polled = match returning {
             Some(returning) => returning.connection.sender.poll_body(cx, inner),
@@ -273,14 +286,14 @@ impl<B> Body for ResponseBody<B> {
         if let Some(limits) = limits {
             if let Some(expired) = limits.poll(cx, polled.is_ready()) {
                 // What is left of it is not waited for: the connection goes with it.
-                (self.returning, self.limits) = (None, None);
+                (self.returning, self.limits, self.pass) = (None, None, None);
                 return Poll::Ready(Some(Err(BodyError::Expired(expired))));
             }
         }
         let frame = ready!(polled);
         match &frame {
             // A broken connection is not given back: it goes with this body.
-            Some(Err(_)) => self.returning = None,
+            Some(Err(_)) => (self.returning, self.pass) = (None, None),
             Some(Ok(_)) if !self.inner.is_end_stream() => {}
             _ => self.end(),
         }

@@ -20,6 +20,8 @@ pub struct Error {
 pub enum Cause {
     /// Too many requests were open for too long.
     Queue,
+    /// Too many requests wait already.
+    QueueFull,
     /// The name has no address.
     Dns,
     /// Resolving took too long.
@@ -42,6 +44,8 @@ pub enum Cause {
     RequestBody,
     /// The response took too long.
     ResponseTimeout,
+    /// The response paused for too long.
+    ResponseIdleTimeout,
     /// All of it took too long.
     RequestTimeout,
     /// The request would come back to us.
@@ -53,12 +57,52 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 18] = [
+        Self::Queue,
+        Self::QueueFull,
+        Self::Dns,
+        Self::DnsTimeout,
+        Self::Connect,
+        Self::ConnectTimeout,
+        Self::Tls,
+        Self::TlsTimeout,
+        Self::Closed,
+        Self::Refused,
+        Self::BadResponse,
+        Self::RequestBody,
+        Self::ResponseTimeout,
+        Self::ResponseIdleTimeout,
+        Self::RequestTimeout,
+        Self::Loop,
+        Self::NoRoute,
+        Self::Tunnel,
+    ];
+
+    /// The value of `error.type`.
+    #[must_use]
+    pub fn error_type(self) -> &'static str {
+        self.facts().1
+    }
+
+    /// How long a caller had better wait, where that helps.
+    #[must_use]
+    pub fn retry_after(self) -> Option<u64> {
+        matches!(self, Self::Queue | Self::QueueFull).then_some(1)
+    }
+
     fn facts(self) -> (StatusCode, &'static str, Phase, Party) {
         use Party::{Client, Proxy, Upstream};
         match self {
             Self::Queue => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "queue_timeout",
+                Phase::Queue,
+                Proxy,
+            ),
+            Self::QueueFull => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "queue_full",
                 Phase::Queue,
                 Proxy,
             ),
@@ -111,6 +155,12 @@ impl Cause {
                 StatusCode::GATEWAY_TIMEOUT,
                 "response_timeout",
                 Phase::Wait,
+                Proxy,
+            ),
+            Self::ResponseIdleTimeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "response_idle_timeout",
+                Phase::Transfer,
                 Proxy,
             ),
             Self::RequestTimeout => (

@@ -5,6 +5,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -15,12 +16,15 @@ use throughline::{
 };
 use tokio::time::{Sleep, sleep_until};
 
+use super::{Cause, Counts};
+
 /// The times of one body.
 #[derive(Debug)]
 pub(super) struct Limits {
     deadline: Option<Pin<Box<Sleep>>>,
     idle: Option<Idle>,
     recorder: Option<Recorder>,
+    counts: Arc<Counts>,
 }
 
 #[derive(Debug)]
@@ -38,6 +42,7 @@ impl Limits {
         deadline: Option<Instant>,
         idle: Option<Duration>,
         recorder: Option<&Recorder>,
+        counts: &Arc<Counts>,
     ) -> Option<Box<Self>> {
         if deadline.is_none() && idle.is_none() {
             return None;
@@ -50,11 +55,12 @@ impl Limits {
                 sleep: Box::pin(sleep_until((ambient::now() + limit).into())),
             }),
             recorder: recorder.cloned(),
+            counts: counts.clone(),
         }))
     }
 
     /// What the body has taken too long over, given whether its next piece is there.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, is_ready: bool) -> Option<&'static str> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, is_ready: bool) -> Option<Cause> {
         if is_ready {
             if let Some(idle) = &mut self.idle {
                 idle.is_waiting = false;
@@ -63,7 +69,7 @@ impl Limits {
         }
         let deadline = self.deadline.as_mut();
         if deadline.is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready()) {
-            return Some(self.expire("request_timeout"));
+            return Some(self.expire(Cause::RequestTimeout));
         }
         let idle = self.idle.as_mut()?;
         if !idle.is_waiting {
@@ -72,13 +78,14 @@ impl Limits {
             idle.sleep.as_mut().reset(until.into());
         }
         let expired = idle.sleep.as_mut().poll(cx) == Poll::Ready(());
-        expired.then(|| self.expire("response_idle_timeout"))
+        expired.then(|| self.expire(Cause::ResponseIdleTimeout))
     }
 
-    fn expire(&self, error_type: &'static str) -> &'static str {
+    fn expire(&self, cause: Cause) -> Cause {
         if let Some(recorder) = &self.recorder {
-            recorder.fail(Party::Proxy, error_type);
+            recorder.fail(Party::Proxy, cause.error_type());
         }
-        error_type
+        self.counts.fail(cause);
+        cause
     }
 }

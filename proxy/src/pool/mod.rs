@@ -13,8 +13,10 @@
 
 mod body;
 mod connection;
+mod counts;
 mod dial;
 mod error;
+mod gate;
 mod hangups;
 mod http1;
 mod kept;
@@ -43,6 +45,7 @@ use self::hangups::Hangups;
 pub(crate) use self::upstream::taken;
 pub use self::{
     body::{BodyError, RequestBody, ResponseBody},
+    counts::Counts,
     dial::tls_config,
     error::{Cause, Error},
     kept::Kept,
@@ -65,6 +68,12 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// The most requests that one upstream is sent at a time over HTTP/1.1; further ones queue.
     pub max_connections: usize,
+    /// The most requests that one upstream is sent at a time in any protocol; `None` for no limit.
+    pub max_requests: Option<usize>,
+    /// The most requests that wait for one upstream.
+    pub max_pending: usize,
+    /// How long they may.
+    pub queue_timeout: Duration,
     /// Ports of this host that lead back to us, and that nothing is sent to.
     pub own_ports: Vec<u16>,
 }
@@ -77,6 +86,9 @@ impl Default for Config {
             response_idle_timeout: None,
             idle_timeout: Duration::from_secs(30),
             max_connections: 512,
+            max_requests: None,
+            max_pending: 1024,
+            queue_timeout: Duration::from_secs(5),
             own_ports: Vec::new(),
         }
     }
@@ -100,6 +112,7 @@ struct Shared<B> {
     config: Config,
     tls: Arc<ClientConfig>,
     hangups: Arc<Hangups>,
+    counts: Arc<Counts>,
     upstreams: Mutex<HashMap<Origin, Arc<Upstream<B>>>>,
     /// Those that others hold, and that are not found by their origin.
     dedicated: Mutex<Vec<Weak<Upstream<B>>>>,
@@ -117,6 +130,7 @@ where
             config,
             tls,
             hangups: Arc::default(),
+            counts: Arc::default(),
             upstreams: Mutex::default(),
             dedicated: Mutex::default(),
         }))
@@ -135,9 +149,16 @@ where
             self.0.tls.clone(),
             protocol,
             self.0.hangups.clone().into(),
+            &self.0.counts,
         ));
         upstreams.insert(origin.clone(), upstream.clone());
         upstream
+    }
+
+    /// How its requests fare.
+    #[must_use]
+    pub fn counts(&self) -> Arc<Counts> {
+        self.0.counts.clone()
     }
 
     /// An upstream at `origin` with limits and connections of its own, for as long as it is held.
@@ -153,7 +174,8 @@ where
             ..config
         };
         let hangups = self.0.hangups.clone().into();
-        let upstream = Upstream::new(origin, config, self.0.tls.clone(), protocol, hangups);
+        let (tls, counts) = (self.0.tls.clone(), &self.0.counts);
+        let upstream = Upstream::new(origin, config, tls, protocol, hangups, counts);
         let upstream = Arc::new(upstream);
         self.dedicated_ones().push(Arc::downgrade(&upstream));
         upstream

@@ -13,14 +13,14 @@ use http_body::Body;
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use throughline::{ambient, phase::Recorder};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::rustls::ClientConfig;
 
 use super::{
-    Cause, Config, Error, Origin, Protocol, RequestBody, ResponseBody,
+    Cause, Config, Counts, Error, Origin, Protocol, RequestBody, ResponseBody,
     body::Returning,
     connection::{Addresses, Connection},
     dial::{self, Dialled},
+    gate::{Gate, Queue},
     http1::Http1,
     limits::Limits,
     protocol::{Speech, Spoken},
@@ -47,7 +47,12 @@ pub struct Upstream<B = Glimpsed<Incoming>> {
     shared: Mutex<Option<Connection<http2::SendRequest<RequestBody<B>>>>>,
     /// Held while an h2 connection is dialled, so that a burst dials once.
     dialling: tokio::sync::Mutex<()>,
-    permits: Arc<Semaphore>,
+    /// How many connections carry a request.
+    connections: Gate,
+    /// How many requests are open, where that has a limit.
+    requests: Option<Gate>,
+    queue: Queue,
+    counts: Arc<Counts>,
 }
 
 impl<B> Upstream<B>
@@ -61,9 +66,13 @@ where
         tls: Arc<ClientConfig>,
         protocol: Protocol,
         hangups: Waker,
+        counts: &Arc<Counts>,
     ) -> Self {
         Self {
-            permits: Arc::new(Semaphore::new(config.max_connections)),
+            connections: Gate::new(config.max_connections),
+            requests: config.max_requests.map(Gate::new),
+            queue: Queue::new(config.max_pending, config.queue_timeout, counts.clone()),
+            counts: counts.clone(),
             speech: Speech::new(protocol),
             idle: Mutex::default(),
             shared: Mutex::default(),
@@ -135,15 +144,18 @@ where
                 Some(deadline) => Box::pin(by(deadline, attempt)).await,
             }
         };
-        match (answer, recorder) {
-            (Err(error), Some(recorder)) => {
+        match answer {
+            Err(error) => {
+                self.counts.fail(error.cause());
+                let Some(recorder) = recorder else {
+                    return Err(error);
+                };
                 recorder.fail(error.ended_by(), error.error_type());
                 Err(error.in_phase(recorder.running()))
             }
-            (Err(error), None) => Err(error),
-            (Ok(mut response), _) => {
+            Ok(mut response) => {
                 let idle = self.config.response_idle_timeout;
-                if let Some(limits) = Limits::new(deadline, idle, recorder) {
+                if let Some(limits) = Limits::new(deadline, idle, recorder, &self.counts) {
                     response.body_mut().limit(limits);
                 }
                 Ok(response)
@@ -152,6 +164,28 @@ where
     }
 
     async fn attempt(
+        self: &Arc<Self>,
+        request: &mut Request<RequestBody<B>>,
+        recorder: Option<&Recorder>,
+        carried: Option<&Carried>,
+    ) -> Result<Response<ResponseBody<B>>, Error> {
+        let Some(requests) = &self.requests else {
+            return self.exchange(request, recorder, carried).await;
+        };
+        // In a box: it is for those that are limited alone.
+        Box::pin(async move {
+            let pass = match requests.try_enter() {
+                Some(pass) => pass,
+                None => requests.enter(&self.queue).await?,
+            };
+            let mut response = self.exchange(request, recorder, carried).await?;
+            response.body_mut().holding(pass);
+            Ok(response)
+        })
+        .await
+    }
+
+    async fn exchange(
         self: &Arc<Self>,
         request: &mut Request<RequestBody<B>>,
         recorder: Option<&Recorder>,
@@ -178,7 +212,10 @@ where
         recorder: Option<&Recorder>,
         carried: Option<&Carried>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
-        let permit = self.permit().await?;
+        let permit = match self.connections.try_enter() {
+            Some(pass) => pass,
+            None => Box::pin(self.connections.enter(&self.queue)).await?,
+        };
         headers::into_http1(request);
         headers::in_chunks(request);
         for _ in 0..MAX_REPLACED {
@@ -320,23 +357,6 @@ where
             Cause::Closed,
             "every connection was closed before it could be used",
         ))
-    }
-
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            return Ok(permit);
-        }
-        let timeout = self.config.connect_timeout;
-        match tokio::time::timeout(timeout, self.permits.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Error::new(
-                Cause::Queue,
-                format!(
-                    "{} requests were open for {timeout:?}",
-                    self.config.max_connections
-                ),
-            )),
-        }
     }
 
     /// The idle connection that was used last, if one is still good, and when it was had.

@@ -8,6 +8,7 @@
     reason = "all of this is tests, what they share included"
 )]
 
+mod limits;
 mod retries;
 mod timeouts;
 

@@ -12,12 +12,15 @@ use super::{Bad, Shape, Value, Written, items};
 use crate::config::settings::find;
 
 /// The settings that a route can have of its own.
-pub(crate) const OWN: [&str; 13] = [
+pub(crate) const OWN: [&str; 16] = [
     "connect_timeout",
     "response_timeout",
     "response_idle_timeout",
     "request_timeout",
     "max_connections",
+    "max_requests",
+    "max_pending",
+    "queue_timeout",
     "retry_on",
     "retry_attempts",
     "retry_backoff",
