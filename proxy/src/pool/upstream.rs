@@ -20,7 +20,7 @@ use super::{
     body::Returning,
     connection::{Addresses, Connection},
     dial::{self, Dialled},
-    gate::{Gate, Queue},
+    gate::{Gate, Pass, Queue},
     http1::Http1,
     limits::Limits,
     protocol::{Speech, Spoken},
@@ -112,12 +112,12 @@ where
     ///
     /// [`Error`], which names the phase that the request died in, and hands it back if it may be sent
     /// again.
-    pub async fn send(
+    pub fn send(
         self: &Arc<Self>,
         request: &mut Request<RequestBody<B>>,
         recorder: Option<&Recorder>,
-    ) -> Result<Response<ResponseBody<B>>, Error> {
-        self.send_carried(request, recorder, None, None).await
+    ) -> impl Future<Output = Result<Response<ResponseBody<B>>, Error>> {
+        self.send_carried(request, recorder, None, None)
     }
 
     /// The same, and tells `carried` which connection it is that carries the request; at `deadline`
@@ -136,56 +136,55 @@ where
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
         }
+        let pass = match &self.requests {
+            None => None,
+            // In a box, and so is what has a deadline, for the sake of those that have neither.
+            Some(requests) => match Box::pin(self.turn(requests, deadline)).await {
+                Ok(pass) => Some(pass),
+                Err(error) => return Err(self.failed(error, recorder)),
+            },
+        };
         let answer = {
             let attempt = pin!(self.attempt(request, recorder, carried));
             match deadline {
                 None => attempt.await,
-                // In a box, for the sake of those that have none.
                 Some(deadline) => Box::pin(by(deadline, attempt)).await,
             }
         };
-        match answer {
-            Err(error) => {
-                self.counts.fail(error.cause());
-                let Some(recorder) = recorder else {
-                    return Err(error);
-                };
-                recorder.fail(error.ended_by(), error.error_type());
-                Err(error.in_phase(recorder.running()))
-            }
-            Ok(mut response) => {
-                let idle = self.config.response_idle_timeout;
-                if let Some(limits) = Limits::new(deadline, idle, recorder, &self.counts) {
-                    response.body_mut().limit(limits);
-                }
-                Ok(response)
-            }
+        let mut response = answer.map_err(|error| self.failed(error, recorder))?;
+        let idle = self.config.response_idle_timeout;
+        if let Some(limits) = Limits::new(deadline, idle, recorder, &self.counts) {
+            response.body_mut().limit(limits);
+        }
+        if let Some(pass) = pass {
+            response.body_mut().holding(pass);
+        }
+        Ok(response)
+    }
+
+    /// An attempt has come to nothing.
+    fn failed(&self, error: Error, recorder: Option<&Recorder>) -> Error {
+        self.counts.fail(error.cause());
+        let Some(recorder) = recorder else {
+            return error;
+        };
+        recorder.fail(error.ended_by(), error.error_type());
+        error.in_phase(recorder.running())
+    }
+
+    /// Waits for a place among the requests that are open.
+    async fn turn(&self, requests: &Gate, deadline: Option<Instant>) -> Result<Pass, Error> {
+        if let Some(pass) = requests.try_enter() {
+            return Ok(pass);
+        }
+        let waits = pin!(requests.enter(&self.queue));
+        match deadline {
+            None => waits.await,
+            Some(deadline) => by(deadline, waits).await,
         }
     }
 
     async fn attempt(
-        self: &Arc<Self>,
-        request: &mut Request<RequestBody<B>>,
-        recorder: Option<&Recorder>,
-        carried: Option<&Carried>,
-    ) -> Result<Response<ResponseBody<B>>, Error> {
-        let Some(requests) = &self.requests else {
-            return self.exchange(request, recorder, carried).await;
-        };
-        // In a box: it is for those that are limited alone.
-        Box::pin(async move {
-            let pass = match requests.try_enter() {
-                Some(pass) => pass,
-                None => requests.enter(&self.queue).await?,
-            };
-            let mut response = self.exchange(request, recorder, carried).await?;
-            response.body_mut().holding(pass);
-            Ok(response)
-        })
-        .await
-    }
-
-    async fn exchange(
         self: &Arc<Self>,
         request: &mut Request<RequestBody<B>>,
         recorder: Option<&Recorder>,
@@ -244,7 +243,7 @@ where
                 let sent = pin!(connection.sender.exchange(taken(request)));
                 match self.config.response_timeout {
                     None => sent.await,
-                    Some(timeout) => within(timeout, sent).await?,
+                    Some(timeout) => Box::pin(within(timeout, sent)).await?,
                 }
             };
             let error = match answer {
@@ -338,7 +337,7 @@ where
             let sent = pin!(sender.try_send_request(taken(request)));
             let answer = match self.config.response_timeout {
                 None => sent.await,
-                Some(timeout) => within(timeout, sent).await?,
+                Some(timeout) => Box::pin(within(timeout, sent)).await?,
             };
             match answer {
                 Ok(mut response) => {
