@@ -4,6 +4,7 @@
 //! what stands above it, and the middleware, and nothing else; a test holds them to it.
 
 pub mod attempts;
+pub mod balance;
 pub mod correlate;
 pub mod headers;
 pub mod processes;
