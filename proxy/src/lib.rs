@@ -23,6 +23,7 @@ pub mod pipeline;
 mod bell;
 pub mod echoes;
 pub mod glimpse;
+pub mod group;
 pub mod hold;
 pub mod inbound;
 pub mod listen;

@@ -5,7 +5,7 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -32,6 +32,7 @@ use crate::{
     echoes::Echoes,
     forwarders::Mark,
     glimpse::Glimpsed,
+    group::{self, Endpoint, Group, Told, Tried},
     headers,
     hold::Holding,
     inbound,
@@ -59,6 +60,8 @@ pub struct Route {
     pub pool: pool::Config,
     /// What holds for each request.
     pub terms: Terms,
+    /// How one of several is chosen; `None` for the first that answers at its only name.
+    pub group: Option<group::Config>,
 }
 
 impl Route {
@@ -121,7 +124,14 @@ pub struct Outbound {
 #[derive(Clone, Debug)]
 struct Fixed {
     uri: Uri,
-    upstream: Arc<Upstream>,
+    target: Whom,
+}
+
+/// Whom requests of a route are sent to.
+#[derive(Clone, Debug)]
+enum Whom {
+    One(Arc<Upstream>),
+    OneOf(Arc<Group>),
 }
 
 /// The service for the calls of one connection.
@@ -130,6 +140,8 @@ pub struct OutboundService {
     stack: Outbound,
     /// What threads say of them.
     line: Option<Line>,
+    /// Where they come from.
+    peer: Option<IpAddr>,
 }
 
 impl Outbound {
@@ -159,35 +171,56 @@ impl Outbound {
         tracing: Option<Tracing>,
     ) -> Self {
         let uri = route.upstream().clone();
-        let fixed = Origin::of(&uri).map(|origin| Fixed {
-            uri,
-            upstream: pool.dedicated(origin, Protocol::Auto, route.pool.clone()),
-        });
+        let target = match &route.group {
+            Some(config) => Some(Whom::OneOf(Group::new(
+                route.listen.to_string(),
+                route.upstreams.clone(),
+                config.clone(),
+                route.pool.clone(),
+                pool.clone(),
+            ))),
+            None => Origin::of(&uri).map(|origin| {
+                Whom::One(pool.dedicated(origin, Protocol::Auto, route.pool.clone()))
+            }),
+        };
+        let fixed = target.map(|target| Fixed { uri, target });
         Self {
             fixed,
             ..Self::forward(pool, &route.terms, counts, tracing)
         }
     }
 
+    /// The upstreams that are chosen among, which somebody has to [tend](Group::tend).
+    #[must_use]
+    pub fn group(&self) -> Option<&Arc<Group>> {
+        match &self.fixed.as_ref()?.target {
+            Whom::One(_) => None,
+            Whom::OneOf(group) => Some(group),
+        }
+    }
+
     /// Finds where a request goes, and writes that into its address.
-    fn route(&self, request: &mut request::Parts) -> Result<Arc<Upstream>, Error> {
+    fn route(&self, request: &mut request::Parts, peer: Option<IpAddr>) -> Result<Target, Error> {
         if request.method == Method::CONNECT {
             let said = "tunnels are not supported; call the service in clear through the proxy";
             return Err(Error::new(pool::Cause::Tunnel, said));
         }
-        if let Some(Fixed { uri, upstream }) = &self.fixed {
-            let mut target = uri.clone().into_parts();
-            target.path_and_query = request.uri.path_and_query().cloned();
-            if target.path_and_query.is_none() {
-                target.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+        if let Some(Fixed { uri, target }) = &self.fixed {
+            let mut whole = uri.clone().into_parts();
+            whole.path_and_query = request.uri.path_and_query().cloned();
+            if whole.path_and_query.is_none() {
+                whole.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
             }
             let authority = || uri.authority().cloned();
             let own = || authority().unwrap_or_else(|| Authority::from_static("localhost"));
             headers::one_host(request.version, &request.uri, &mut request.headers, own)
                 .map_err(|bad| Error::new(pool::Cause::NoRoute, bad.why()))?;
-            request.uri = Uri::from_parts(target)
+            request.uri = Uri::from_parts(whole)
                 .map_err(|error| Error::new(pool::Cause::NoRoute, error.to_string()))?;
-            return Ok(upstream.clone());
+            return Ok(match target {
+                Whom::One(upstream) => Target::One(upstream.clone()),
+                Whom::OneOf(group) => Target::OneOf(group.clone(), group.key(request, peer)),
+            });
         }
         headers::host_of_target(&request.uri, &mut request.headers);
         let origin = Origin::of(&request.uri).ok_or_else(|| {
@@ -196,7 +229,7 @@ impl Outbound {
                 "this is a forward proxy; ask it for a whole address, as HTTP_PROXY makes clients do",
             )
         })?;
-        Ok(self.pool.upstream(&origin, Protocol::Auto))
+        Ok(Target::One(self.pool.upstream(&origin, Protocol::Auto)))
     }
 }
 
@@ -207,6 +240,7 @@ impl Stack for Outbound {
     fn service(&self, connection: &Arc<Connection>) -> OutboundService {
         let mut stack = self.clone();
         let mut line = None;
+        let peer = connection.peer().map(|peer| peer.ip());
         if let Some(tracing) = &mut stack.tracing
             && let (Some(app), Some(ours)) = (connection.peer(), connection.local())
         {
@@ -215,7 +249,7 @@ impl Stack for Outbound {
             let signals = tracing.signals.as_ref();
             line = signals.and_then(|signals| signals.line(app, ours));
         }
-        OutboundService { stack, line }
+        OutboundService { stack, line, peer }
     }
 }
 
@@ -250,8 +284,8 @@ impl Service<Request<Incoming>> for OutboundService {
                 _ => self.line.as_mut().and_then(Line::read),
             },
         };
-        let upstream = match self.stack.route(&mut parts) {
-            Ok(upstream) => upstream,
+        let target = match self.stack.route(&mut parts, self.peer) {
+            Ok(target) => target,
             Err(error) => return Box::pin(std::future::ready(Ok(reply::to_error(&error, None)))),
         };
         headers::strip_hop_by_hop(&mut parts.headers);
@@ -263,7 +297,7 @@ impl Service<Request<Incoming>> for OutboundService {
         Box::pin(async move {
             let mut body = Glimpsed::new(body);
             let attempts = Attempts {
-                upstream: &upstream,
+                target: &target,
                 retries: retries.as_deref(),
                 deadline,
             };
@@ -290,7 +324,7 @@ impl Service<Request<Incoming>> for OutboundService {
                     response.map(Either::Left)
                 }
                 Err(error) => {
-                    tracing::debug!(%error, upstream = %upstream.origin(), "a call failed");
+                    tracing::debug!(%error, upstream = %target, "a call failed");
                     reply::to_error(&error, None)
                 }
             })
@@ -298,10 +332,75 @@ impl Service<Request<Incoming>> for OutboundService {
     }
 }
 
+/// Whom a request is sent to.
+#[derive(Clone, Debug)]
+enum Target {
+    One(Arc<Upstream>),
+    /// One of these, by the request's key.
+    OneOf(Arc<Group>, u64),
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::One(upstream) => upstream.origin().fmt(f),
+            Self::OneOf(group, _) => f.write_str(group.name()),
+        }
+    }
+}
+
+impl Target {
+    /// Whom the next attempt is sent to; the request is addressed to it.
+    fn choose<B>(&self, request: &mut Request<B>, tried: &mut Tried) -> Result<Chosen<'_>, Error> {
+        let (group, key) = match self {
+            Self::One(upstream) => return Ok(Chosen::One(upstream)),
+            Self::OneOf(group, key) => (group, *key),
+        };
+        let nobody = || Error::new(pool::Cause::NoRoute, "the route has no upstream");
+        let endpoint = group.choose(key, tried).ok_or_else(nobody)?;
+        let mut target = std::mem::take(request.uri_mut()).into_parts();
+        let chosen = endpoint.uri();
+        target.scheme = chosen.scheme().cloned();
+        target.authority = chosen.authority().cloned();
+        *request.uri_mut() = Uri::from_parts(target)
+            .map_err(|error| Error::new(pool::Cause::NoRoute, error.to_string()))?;
+        Ok(Chosen::OneOf(group, endpoint))
+    }
+}
+
+/// Whom an attempt is sent to.
+#[derive(Debug)]
+enum Chosen<'t> {
+    One(&'t Arc<Upstream>),
+    OneOf(&'t Group, Arc<Endpoint>),
+}
+
+impl Chosen<'_> {
+    fn upstream(&self) -> &Arc<Upstream> {
+        match self {
+            Self::One(upstream) => upstream,
+            Self::OneOf(_, endpoint) => endpoint.upstream(),
+        }
+    }
+
+    /// What became of the attempt.
+    fn told<B>(&self, answer: &Result<Response<B>, Error>) {
+        if let Self::OneOf(group, endpoint) = self {
+            group.told(
+                endpoint,
+                match answer {
+                    Ok(response) => Told::by_status(response.status()),
+                    Err(error) => Told::by_error(error),
+                },
+            );
+        }
+    }
+}
+
 /// How the attempts of a request are made.
 #[derive(Clone, Copy, Debug)]
 struct Attempts<'r> {
-    upstream: &'r Arc<Upstream>,
+    target: &'r Target,
     retries: Option<&'r Retries>,
     deadline: Option<Instant>,
 }
@@ -311,14 +410,19 @@ async fn plain(
     mut request: Request<CallBody>,
 ) -> Result<Response<UpstreamBody>, Error> {
     let Attempts {
-        upstream,
+        target,
         retries,
         deadline,
     } = attempts;
     let mut resends = Resends::of(&mut request, retries, deadline);
+    let mut tried = Tried::new();
     loop {
+        let chosen = target.choose(&mut request, &mut tried)?;
+        let upstream = chosen.upstream();
         let sent = upstream.send_carried(&mut request, None, None, deadline);
-        let again = match sent.await {
+        let answer = sent.await;
+        chosen.told(&answer);
+        let again = match answer {
             Ok(mut response) => match resends.after_answer(&response, &mut request) {
                 None => return Ok(response),
                 Some(again) => {
@@ -341,7 +445,7 @@ async fn traced(
     (mut cause, call): (Cause, Option<OpenCall>),
 ) -> Result<Response<AnswerBody>, Error> {
     let Attempts {
-        upstream,
+        target,
         retries,
         deadline,
     } = attempts;
@@ -353,14 +457,18 @@ async fn traced(
     request.extensions_mut().insert(cause.clone());
     let mut resends = Resends::of(&mut request, retries, deadline);
     let mut pause = None;
+    let mut tried = Tried::new();
     loop {
+        let chosen = target.choose(&mut request, &mut tried)?;
         let mut client: Client<ToUpstream, Pipeline> = tracing.layer.layer(ToUpstream {
-            upstream: upstream.clone(),
+            upstream: chosen.upstream().clone(),
             deadline,
             pause,
             is_judged: resends.is_any(),
         });
-        let again = match client.call(pool::taken(&mut request)).await {
+        let answer = client.call(pool::taken(&mut request)).await;
+        chosen.told(&answer);
+        let again = match answer {
             Ok(mut response) => match resends.after_answer(&response, &mut request) {
                 None => return Ok(response.map(|body| Holding::new(body, call))),
                 Some(again) => {

@@ -54,6 +54,7 @@ throughline, beside a service that nobody changes
 /readyz            200 while it takes requests, else 503 and why
 /metrics           Prometheus text: the account of spans, and how parents were found
 /api/correlation   how the causes of calls were found, for each kind of call, as JSON
+/api/upstreams     who answers for the routes that have several upstreams, and how they are, as JSON
 /api/traces        the last traces as JSON; ?limit=20
 /api/traces/{id}   one trace as JSON, by its id in hex or as X-Ray spells it
 ";
@@ -129,6 +130,7 @@ impl Admin {
                 admin.correlator.as_deref(),
                 admin.pipeline.counters(),
             )),
+            "/api/upstreams" => Some(admin.traffic.upstreams()),
             "/api/traces" => Some(api::list(admin.pipeline.memory(), query)),
             _ => path
                 .strip_prefix("/api/traces/")

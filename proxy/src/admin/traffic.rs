@@ -1,10 +1,16 @@
 //! How requests fare on their way to upstreams.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use super::metrics::Page;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde::Serialize;
+use throughline::ambient;
+
+use super::{api, metrics::Page};
 use crate::{
     attempts::Reason,
+    group::{Endpoint, Group, Health},
     pool::{self, Cause},
     retry,
 };
@@ -16,6 +22,8 @@ pub struct Traffic {
     pub retries: Arc<retry::Counts>,
     /// How requests to all upstreams fared, and to the app.
     pub requests: Arc<pool::Counts>,
+    /// The upstreams of routes that have several.
+    pub groups: Arc<[Arc<Group>]>,
 }
 
 impl Traffic {
@@ -52,5 +60,101 @@ impl Traffic {
         for reason in Reason::ALL {
             page.sample(&[("reason", reason.name())], self.retries.not(reason));
         }
+        if !self.groups.is_empty() {
+            self.render_upstreams(page);
+        }
     }
+
+    fn render_upstreams(&self, page: &mut Page) {
+        type Value = fn(&Endpoint, Instant) -> u64;
+        let now = ambient::now();
+        let families: [(&'static str, &str, &str, Value); 5] = [
+            (
+                "throughline_upstream_healthy",
+                "gauge",
+                "Whether requests are sent to an upstream: its checks pass, and it is not left alone.",
+                |one, now| u64::from(one.health(now) == Health::Well),
+            ),
+            (
+                "throughline_upstream_requests_open",
+                "gauge",
+                "Requests that are open at an upstream.",
+                |one, _| one.open() as u64,
+            ),
+            (
+                "throughline_upstream_requests_total",
+                "counter",
+                "Attempts that were sent to an upstream.",
+                |one, _| one.counts()[0],
+            ),
+            (
+                "throughline_upstream_failures_total",
+                "counter",
+                "Of them, those that count against it.",
+                |one, _| one.counts()[1],
+            ),
+            (
+                "throughline_upstream_ejections_total",
+                "counter",
+                "How often an upstream was left alone for a while because of them.",
+                |one, _| one.counts()[2],
+            ),
+        ];
+        for (family, kind, help, value) in families {
+            page.family(family, kind, help);
+            for group in &*self.groups {
+                for one in &*group.endpoints() {
+                    let upstream = one.upstream().origin().to_string();
+                    let address = one.address().map_or_else(String::new, |at| at.to_string());
+                    let labels = [
+                        ("route", group.name()),
+                        ("upstream", &*upstream),
+                        ("address", &*address),
+                    ];
+                    page.sample(&labels, value(one, now));
+                }
+            }
+        }
+    }
+
+    /// The upstreams of routes that have several, as JSON.
+    pub(super) fn upstreams(&self) -> Response<Bytes> {
+        let now = ambient::now();
+        let upstream = |one: &Arc<Endpoint>| {
+            let [requests, failures, ejections] = one.counts();
+            UpstreamView {
+                upstream: one.upstream().origin().to_string(),
+                address: one.address(),
+                health: one.health(now).name(),
+                open: one.open(),
+                requests,
+                failures,
+                ejections,
+            }
+        };
+        let routes = self.groups.iter().map(|group| RouteView {
+            route: group.name().to_owned(),
+            balance: group.policy().to_string(),
+            upstreams: group.endpoints().iter().map(upstream).collect(),
+        });
+        api::json(StatusCode::OK, &routes.collect::<Vec<_>>())
+    }
+}
+
+#[derive(Serialize)]
+struct RouteView {
+    route: String,
+    balance: String,
+    upstreams: Vec<UpstreamView>,
+}
+
+#[derive(Serialize)]
+struct UpstreamView {
+    upstream: String,
+    address: Option<SocketAddr>,
+    health: &'static str,
+    open: usize,
+    requests: u64,
+    failures: u64,
+    ejections: u64,
 }

@@ -277,6 +277,7 @@ impl Bound {
             callers.push(traffic.add(listener, listen, inbound_watch)?);
         }
         let retries = Arc::new(retry::Counts::default());
+        let mut groups = Vec::new();
         if let Some(listener) = outbound {
             let stack = Outbound::forward(pool.clone(), &config.terms, &retries, stacks.outbound());
             let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
@@ -284,6 +285,11 @@ impl Bound {
         }
         for (listener, route) in routes.into_iter().zip(&config.routes) {
             let stack = Outbound::to(pool.clone(), route, &retries, stacks.outbound());
+            if let Some(group) = stack.group().cloned() {
+                groups.push(group.clone());
+                // A task of its own, since a listener's chores are shared between threads.
+                traffic.beside(async move { drop(tokio::spawn(group.tend())) });
+            }
             let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
@@ -294,7 +300,11 @@ impl Bound {
         if let Some(listener) = admin {
             let admin = Admin::new(&config.name, pipeline, readiness.clone(), ambient::wall())
                 .with_owners(owners)
-                .with_traffic(Traffic { retries, requests })
+                .with_traffic(Traffic {
+                    retries,
+                    requests,
+                    groups: groups.into(),
+                })
                 .with_correlator(config.tracing.is_some().then_some(correlator));
             let listen = Listener::new(Operators(admin), config.listen, admin_watch.clone(), None);
             operators.add(listener, listen, admin_watch)?;

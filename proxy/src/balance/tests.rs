@@ -81,7 +81,7 @@ fn of_two_the_one_with_fewer_requests_is_asked() {
         assert_eq!(choose(&Policy::LeastRequests, &members, &draw), Some(1));
     }
     for random in 0..1000 {
-        let random = random * 0x9e37_79b9_7f4a_7c15_u64;
+        let random = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(random);
         let (one, other) = two_of(5, random);
         assert!(one != other && one < 5 && other < 5);
     }

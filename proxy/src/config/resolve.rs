@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     attempts::{self, Backoff, Share},
+    balance::{Ejection, Policy},
     export::otlp,
-    forwarders, listen,
+    forwarders, group, listen,
     outbound::{self, Terms},
     pipeline, pool, values,
 };
@@ -128,6 +129,7 @@ fn compose(
                 upstreams: route.upstreams.clone(),
                 pool: pool(&settings, Some(route)),
                 terms: terms(&settings, Some(route)),
+                group: group(&settings, route),
             })
             .collect(),
         app: settings.app.0,
@@ -157,8 +159,30 @@ fn pool(settings: &Settings, route: Option<&RouteSettings>) -> pool::Config {
         max_requests: of!(settings, route, max_requests).0.map(Count::size),
         max_pending: of!(settings, route, max_pending).size(),
         queue_timeout: of!(settings, route, queue_timeout).0,
+        address: None,
         own_ports: Vec::new(),
     }
+}
+
+/// How a route chooses among its upstreams, where there is a choice.
+fn group(settings: &Settings, route: &RouteSettings) -> Option<group::Config> {
+    let is_one = route.upstreams.len() == 1;
+    let route = Some(route);
+    let balance = of!(settings, route, balance).0;
+    let check = of!(settings, route, check).0;
+    if is_one && balance.is_none() && check.is_none() {
+        return None;
+    }
+    Some(group::Config {
+        policy: balance.unwrap_or(Policy::LeastRequests),
+        ejection: Ejection {
+            after: of!(settings, route, eject_after).0.map(|count| count.0),
+            time: of!(settings, route, eject_time).0,
+        },
+        check,
+        check_interval: of!(settings, route, check_interval).0,
+        resolve_interval: of!(settings, route, resolve_interval).0,
+    })
 }
 
 /// What holds for each request on its way out, whomever it goes to.

@@ -14,13 +14,15 @@ use super::{
     layer::Layers,
     value::{
         App, Attributes, Bad, Bytes, Confidence, Count, Endpoint, Exporter, FilePath, Forwarders,
-        Headers, Hosts, Level, List, NamedSampler, OrOff, OrPropagators, Pause, Routes, Shape,
-        Switch, Text, Timeout, Value, Workers, Written,
+        Headers, Hosts, Level, List, NamedSampler, OrAuto, OrOff, OrPropagators, Pause, Routes,
+        Shape, Switch, Text, Timeout, Value, Workers, Written,
     },
 };
 use crate::{
     attempts::On,
+    balance::Policy,
     export::otlp::{Compression, Protocol as OtlpProtocol},
+    group::Check,
     pool,
     values::Source as ValueSource,
 };
@@ -249,6 +251,34 @@ settings! {
         /// The longest request body that is kept to be sent again. It is kept as it passes: nothing
         /// waits for it.
         retry_body_bytes: Bytes<1, 16_777_216> { "SIZE", default "64KiB", example "64KiB" }
+    }
+    "Several upstreams" {
+        /// How a route chooses among several upstreams, and among the addresses of a name:
+        /// `round_robin`, `least_requests` (of two at random the one with fewer open requests),
+        /// `hash:client`, `hash:path` or `hash:header:NAME` (the same one for the same value); `auto`
+        /// is `least_requests` where several upstreams are given or they are checked, and else the
+        /// first address that takes a connection. In the file `upstream` is a list then, as text they
+        /// are joined by `+`.
+        balance: OrAuto<Policy> { "POLICY", default "auto", example "least_requests" }
+
+        /// What the upstreams of a route are checked by: `connect`, a path that is asked for and has
+        /// to be answered with 2xx, or `off`. Two failed checks in a row take one out, two good ones
+        /// bring it back.
+        check: OrOff<Check> { "CHECK", default "off", example "/healthz" }
+
+        /// How often they are checked.
+        check_interval: Timeout { "TIME", default "10s", example "10s" }
+
+        /// After how many failures in a row one of several upstreams is left alone for a while, or
+        /// `off`: no connection, no answer, 502, 503 or 504. Never more than half of them are at a
+        /// time.
+        eject_after: OrOff<Count<1, 1000>> { "COUNT", default "5", example "5" }
+
+        /// For how long, the first time; it doubles with each, up to 5 minutes.
+        eject_time: Timeout { "TIME", default "10s", example "10s" }
+
+        /// How often the names of upstreams are looked up again.
+        resolve_interval: Timeout { "TIME", default "10s", example "10s" }
     }
     "The process" {
         /// How long a shutdown may take, requests and spans together. The default fits the 30 seconds

@@ -38,7 +38,7 @@ impl Gate {
     pub(super) fn new(room: usize) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(room.min(Semaphore::MAX_PERMITS))),
-            room,
+            room: room.min(Semaphore::MAX_PERMITS),
         }
     }
 

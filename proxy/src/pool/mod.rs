@@ -22,6 +22,7 @@ mod http1;
 mod kept;
 mod limits;
 mod origin;
+mod probe;
 mod protocol;
 mod replay;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod wire;
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -74,6 +76,8 @@ pub struct Config {
     pub max_pending: usize,
     /// How long they may.
     pub queue_timeout: Duration,
+    /// Where upstreams are, if not where their names lead.
+    pub address: Option<SocketAddr>,
     /// Ports of this host that lead back to us, and that nothing is sent to.
     pub own_ports: Vec<u16>,
 }
@@ -89,6 +93,7 @@ impl Default for Config {
             max_requests: None,
             max_pending: 1024,
             queue_timeout: Duration::from_secs(5),
+            address: None,
             own_ports: Vec::new(),
         }
     }

@@ -103,6 +103,16 @@ where
         &self.origin
     }
 
+    /// How many of its requests are open, where they are counted: where there is a limit of them.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.requests.as_ref().map_or(0, Gate::inside)
+    }
+
+    pub(super) fn parts(&self) -> (&Config, &Arc<ClientConfig>) {
+        (&self.config, &self.tls)
+    }
+
     /// Sends a request and waits for the response's headers. Step 4 of the way of a request.
     ///
     /// The exchange's `recorder`, if it has one, is told of every step. The request stays where it is

@@ -11,6 +11,7 @@
 mod limits;
 mod retries;
 mod timeouts;
+mod upstreams;
 
 use std::net::SocketAddr;
 

@@ -133,6 +133,28 @@ impl<T: Scalar> Scalar for OrOff<T> {
     }
 }
 
+/// A value, or `auto`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OrAuto<T>(pub(crate) Option<T>);
+
+impl<T: Scalar> Scalar for OrAuto<T> {
+    fn from_text(text: &str) -> Result<Self, Bad> {
+        if text == "auto" {
+            return Ok(Self(None));
+        }
+        match T::from_text(text) {
+            Ok(value) => Ok(Self(Some(value))),
+            Err(bad) => Err(Bad::new(format!("{}, or auto", bad.why))),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        self.0
+            .as_ref()
+            .map_or_else(|| "auto".to_owned(), T::to_text)
+    }
+}
+
 /// A list of scalars; `none` is the empty one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct List<T>(pub(crate) Vec<T>);

@@ -12,7 +12,7 @@ use super::{Bad, Shape, Value, Written, items};
 use crate::config::settings::find;
 
 /// The settings that a route can have of its own.
-pub(crate) const OWN: [&str; 16] = [
+pub(crate) const OWN: [&str; 22] = [
     "connect_timeout",
     "response_timeout",
     "response_idle_timeout",
@@ -29,6 +29,12 @@ pub(crate) const OWN: [&str; 16] = [
     "retry_budget_min",
     "retry_marked_by",
     "retry_body_bytes",
+    "balance",
+    "check",
+    "check_interval",
+    "eject_after",
+    "eject_time",
+    "resolve_interval",
 ];
 
 /// What stands between the items of a list inside of a route: commas stand between routes.

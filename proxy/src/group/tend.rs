@@ -1,0 +1,134 @@
+//! What is done for a group while requests come and go: names are looked up, endpoints are checked.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use http::Uri;
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{Check, Endpoint, Group, MOST, address_of};
+use crate::pool::Origin;
+
+/// The longest that a check or a look-up may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Group {
+    /// Looks after the group, for ever.
+    pub async fn tend(self: Arc<Self>) {
+        let checks = self
+            .config
+            .check
+            .clone()
+            .map(|check| self.clone().check(check));
+        let names = self.clone().follow();
+        match checks {
+            Some(checks) => {
+                tokio::join!(names, checks);
+            }
+            None => names.await,
+        }
+    }
+
+    /// Follows the names of the group to wherever they lead.
+    async fn follow(self: Arc<Self>) {
+        if self.uris.iter().all(|uri| address_of(uri).is_some()) {
+            return;
+        }
+        let mut ticks = interval(self.config.resolve_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let mut found: Vec<(Uri, Option<SocketAddr>)> = Vec::new();
+            for uri in &self.uris {
+                found.extend(
+                    self.look_up(uri)
+                        .await
+                        .into_iter()
+                        .map(|at| (uri.clone(), at)),
+                );
+            }
+            self.lead_to(&found);
+        }
+    }
+
+    /// All addresses of an upstream; those that it had if they cannot be found.
+    async fn look_up(&self, uri: &Uri) -> Vec<Option<SocketAddr>> {
+        let had = || {
+            let all = self.endpoints();
+            let own = all.iter().filter(|one| one.uri() == uri);
+            own.map(|one| one.address()).collect()
+        };
+        if let Some(address) = address_of(uri) {
+            return vec![Some(address)];
+        }
+        let Some(origin) = Origin::of(uri) else {
+            return Vec::new();
+        };
+        let lookup = tokio::net::lookup_host((origin.host(), origin.port()));
+        let mut found: Vec<_> = match tokio::time::timeout(PATIENCE, lookup).await {
+            Ok(Ok(found)) => found.map(Some).collect(),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, upstream = %origin, "a name was not found again");
+                return had();
+            }
+            Err(_) => return had(),
+        };
+        // A resolver turns them round; here their order means nothing.
+        found.sort_unstable();
+        found.dedup();
+        if found.is_empty() { had() } else { found }
+    }
+
+    /// Makes the group what was found.
+    fn lead_to(&self, found: &[(Uri, Option<SocketAddr>)]) {
+        let had = self.endpoints();
+        let of = |one: &Endpoint| (one.uri().clone(), one.address());
+        if had.iter().map(|one| of(one)).eq(found.iter().cloned()) {
+            return;
+        }
+        let now: Vec<_> = found
+            .iter()
+            .take(MOST)
+            .filter_map(|(uri, address)| {
+                let kept = had
+                    .iter()
+                    .find(|one| one.uri() == uri && one.address() == *address);
+                match kept {
+                    Some(kept) => Some(kept.clone()),
+                    None => self.endpoint(uri, *address),
+                }
+            })
+            .collect();
+        let list: Vec<_> = now.iter().map(ToString::to_string).collect();
+        tracing::info!(
+            route = self.name,
+            upstreams = list.join(", "),
+            "a route's upstreams"
+        );
+        self.replace(now);
+    }
+
+    async fn check(self: Arc<Self>, check: Check) {
+        let mut ticks = interval(self.config.check_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let patience = PATIENCE.min(self.config.check_interval);
+        let path: Option<Arc<str>> = match &check {
+            Check::Connect => None,
+            Check::Get(path) => Some(Arc::from(&**path)),
+        };
+        loop {
+            ticks.tick().await;
+            let mut checks = JoinSet::new();
+            for endpoint in self.endpoints().iter().cloned() {
+                let path = path.clone();
+                checks.spawn(async move {
+                    let answer = endpoint.upstream().probe(path.as_deref(), patience).await;
+                    endpoint.checked(answer);
+                });
+            }
+            checks.join_all().await;
+        }
+    }
+}
