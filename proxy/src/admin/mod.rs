@@ -225,7 +225,7 @@ mod tests {
             .filter_map(|line| line.split_whitespace().next())
             .filter(|page| page.starts_with('/') && !page.contains('{'))
             .collect();
-        assert_eq!(pages.len(), 5);
+        assert_eq!(pages.len(), 6);
         for page in pages {
             let (status, _) = ask(&admin, Method::GET, page);
             assert_ne!(status, StatusCode::NOT_FOUND, "{page}");

@@ -294,7 +294,9 @@ impl Bound {
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
         let requests = pool.counts();
+        let names = pool.clone();
         traffic.beside(async move { pool.tend().await });
+        traffic.beside(async move { drop(tokio::spawn(async move { names.follow().await })) });
 
         let mut operators = Endpoints::new("admin", 1);
         if let Some(listener) = admin {

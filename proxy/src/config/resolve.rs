@@ -160,6 +160,7 @@ fn pool(settings: &Settings, route: Option<&RouteSettings>) -> pool::Config {
         max_pending: of!(settings, route, max_pending).size(),
         queue_timeout: of!(settings, route, queue_timeout).0,
         address: None,
+        resolve_interval: of!(settings, route, resolve_interval).0,
         own_ports: Vec::new(),
     }
 }

@@ -277,7 +277,9 @@ settings! {
         /// For how long, the first time; it doubles with each, up to 5 minutes.
         eject_time: Timeout { "TIME", default "10s", example "10s" }
 
-        /// How often the names of upstreams are looked up again.
+        /// How often the names of upstreams are looked up again. New connections are made to wherever
+        /// a name leads in any case; those that are there are let go when three answers in a row do
+        /// not have their address.
         resolve_interval: Timeout { "TIME", default "10s", example "10s" }
     }
     "The process" {

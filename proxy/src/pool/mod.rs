@@ -28,6 +28,7 @@ mod replay;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod whereabouts;
 mod wire;
 
 use std::{
@@ -78,6 +79,8 @@ pub struct Config {
     pub queue_timeout: Duration,
     /// Where upstreams are, if not where their names lead.
     pub address: Option<SocketAddr>,
+    /// How often it is asked where the names of upstreams lead to.
+    pub resolve_interval: Duration,
     /// Ports of this host that lead back to us, and that nothing is sent to.
     pub own_ports: Vec<u16>,
 }
@@ -94,6 +97,7 @@ impl Default for Config {
             max_pending: 1024,
             queue_timeout: Duration::from_secs(5),
             address: None,
+            resolve_interval: Duration::from_secs(10),
             own_ports: Vec::new(),
         }
     }
@@ -193,6 +197,22 @@ where
             // Whoever closes a connection need not wait long for us to do the same.
             let _ = tokio::time::timeout(SWEEP, self.0.hangups.heard()).await;
             self.sweep(ambient::now());
+        }
+    }
+
+    /// Asks where the names of upstreams lead to, for ever: connections that are used all the time
+    /// would never notice that one has moved.
+    pub async fn follow(&self) {
+        let mut ticks = tokio::time::interval(self.0.config.resolve_interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let named: Vec<_> = self.upstreams().values().cloned().collect();
+            let dedicated = self.dedicated_ones().clone();
+            let dedicated = dedicated.iter().filter_map(Weak::upgrade);
+            for upstream in named.into_iter().chain(dedicated) {
+                upstream.look_up().await;
+            }
         }
     }
 

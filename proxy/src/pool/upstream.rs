@@ -1,8 +1,12 @@
 //! One origin: how a request gets a connection, and what becomes of it there.
 
 use std::{
+    net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::Waker,
     time::{Duration, Instant},
 };
@@ -24,6 +28,7 @@ use super::{
     http1::Http1,
     limits::Limits,
     protocol::{Speech, Spoken},
+    whereabouts::Whereabouts,
     wire::Wire,
 };
 use crate::{glimpse::Glimpsed, headers, processes::Carried, watched::Watched};
@@ -53,6 +58,9 @@ pub struct Upstream<B = Glimpsed<Incoming>> {
     requests: Option<Gate>,
     queue: Queue,
     counts: Arc<Counts>,
+    whereabouts: Mutex<Whereabouts>,
+    /// How often there was news of that: looked at when a connection is given back.
+    epoch: AtomicU64,
 }
 
 impl<B> Upstream<B>
@@ -73,6 +81,8 @@ where
             requests: config.max_requests.map(Gate::new),
             queue: Queue::new(config.max_pending, config.queue_timeout, counts.clone()),
             counts: counts.clone(),
+            whereabouts: Mutex::default(),
+            epoch: AtomicU64::new(0),
             speech: Speech::new(protocol),
             idle: Mutex::default(),
             shared: Mutex::default(),
@@ -476,10 +486,6 @@ where
         *self.shared() = Some(Connection::new(sender, wire.clone(), addresses));
         Ok(wire)
     }
-
-    fn shared(&self) -> MutexGuard<'_, Option<Connection<http2::SendRequest<RequestBody<B>>>>> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 enum Opened<B> {
@@ -528,12 +534,66 @@ impl<B> Upstream<B> {
             return;
         }
         connection.idle_since = ambient::now();
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        if connection.epoch != epoch {
+            connection.epoch = epoch;
+            if self.has_left(connection.peer) {
+                return;
+            }
+        }
         let mut idle = self.idle();
         // Nobody can be told of it before it is in the list.
         if !connection.sender.watch(&self.hangups) {
             self.hangups.wake_by_ref();
         }
         idle.push(connection);
+    }
+
+    /// Asks where its name leads to, if it has one and connections, and lets those go that lead
+    /// elsewhere: the idle now, the others when they have done what they do.
+    pub(super) async fn look_up(&self) {
+        let host = self.origin.host();
+        let is_name = self.config.address.is_none() && host.parse::<IpAddr>().is_err();
+        let is_used =
+            || self.connections.inside() > 0 || !self.idle().is_empty() || self.shared().is_some();
+        if !is_name || !is_used() {
+            return;
+        }
+        let lookup = tokio::net::lookup_host((host, self.origin.port()));
+        let found = tokio::time::timeout(self.config.connect_timeout, lookup).await;
+        // A name that is not found is no news: the connections that there are may be all there is.
+        let Ok(Ok(found)) = found else {
+            return;
+        };
+        let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+        if found.is_empty() || !self.whereabouts().heard(found) {
+            return;
+        }
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+        self.idle().retain(|idle| !self.has_left(idle.peer));
+        let mut shared = self.shared();
+        if shared
+            .as_ref()
+            .is_some_and(|shared| self.has_left(shared.peer))
+        {
+            // Its streams go on; it ends with the last of them.
+            *shared = None;
+        }
+    }
+
+    /// Whether its name does not lead to `peer` any more.
+    fn has_left(&self, peer: Option<SocketAddr>) -> bool {
+        peer.is_some_and(|peer| self.whereabouts().is_gone(peer.ip()))
+    }
+
+    fn whereabouts(&self) -> MutexGuard<'_, Whereabouts> {
+        self.whereabouts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Option<Connection<http2::SendRequest<RequestBody<B>>>>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Kept<B>>> {

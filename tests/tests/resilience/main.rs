@@ -9,6 +9,7 @@
 )]
 
 mod limits;
+mod names;
 mod retries;
 mod timeouts;
 mod upstreams;
