@@ -267,7 +267,10 @@ impl Bound {
             };
             let app = Origin::http(&app.host, app.port);
             let app = pool.dedicated(app, config.app_protocol, limits);
-            let stack = Inbound::new(app, config.terms.request_timeout, stacks.inbound());
+            let mut stack = Inbound::new(app, config.terms.request_timeout, stacks.inbound());
+            if config.listen.transparent {
+                stack = stack.redirected(pool.clone(), config.app_protocol);
+            }
             let listen = Listener::new(
                 stack,
                 config.listen,

@@ -105,6 +105,7 @@ fn compose(
             idle_timeout: settings.idle_timeout.0,
             max_header_bytes: settings.max_header_bytes.size(),
             max_streams: settings.max_streams.0,
+            transparent: settings.transparent.0,
         },
         pool: pool(&settings, None),
         terms: terms(&settings, None),
