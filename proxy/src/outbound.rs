@@ -186,9 +186,8 @@ impl Outbound {
                 route.pool.clone(),
                 pool.clone(),
             ))),
-            None => Origin::of(&uri).map(|origin| {
-                Whom::One(pool.dedicated(origin, Protocol::Auto, route.pool.clone()))
-            }),
+            None => Origin::of(&uri)
+                .map(|origin| Whom::One(pool.dedicated(origin, Protocol::Auto, &route.pool))),
         };
         let fixed = target.map(|target| Fixed { uri, target });
         Self {

@@ -266,7 +266,7 @@ impl Bound {
                 ..limits
             };
             let app = Origin::http(&app.host, app.port);
-            let app = pool.dedicated(app, config.app_protocol, limits);
+            let app = pool.dedicated(app, config.app_protocol, &limits);
             let mut stack = Inbound::new(app, config.terms.request_timeout, stacks.inbound());
             if config.listen.transparent {
                 stack = stack.redirected(pool.clone(), config.app_protocol);

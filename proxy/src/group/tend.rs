@@ -121,8 +121,9 @@ impl Group {
         loop {
             ticks.tick().await;
             let mut checks = JoinSet::new();
-            for endpoint in self.endpoints().iter().cloned() {
-                let path = path.clone();
+            let endpoints = self.endpoints();
+            for endpoint in &*endpoints {
+                let (endpoint, path) = (endpoint.clone(), path.clone());
                 checks.spawn(async move {
                     let answer = endpoint.upstream().probe(path.as_deref(), patience).await;
                     endpoint.checked(answer);

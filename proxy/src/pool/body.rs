@@ -283,12 +283,12 @@ impl<B> Body for ResponseBody<B> {
             Some(returning) => returning.connection.sender.poll_body(cx, inner),
             None => Pin::new(inner).poll_frame(cx),
         };
-        if let Some(limits) = limits {
-            if let Some(expired) = limits.poll(cx, polled.is_ready()) {
-                // What is left of it is not waited for: the connection goes with it.
-                (self.returning, self.limits, self.pass) = (None, None, None);
-                return Poll::Ready(Some(Err(BodyError::Expired(expired))));
-            }
+        if let Some(limits) = limits
+            && let Some(expired) = limits.poll(cx, polled.is_ready())
+        {
+            // What is left of it is not waited for: the connection goes with it.
+            (self.returning, self.limits, self.pass) = (None, None, None);
+            return Poll::Ready(Some(Err(BodyError::Expired(expired))));
         }
         let frame = ready!(polled);
         match &frame {

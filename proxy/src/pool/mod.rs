@@ -176,11 +176,11 @@ where
         &self,
         origin: Origin,
         protocol: Protocol,
-        config: Config,
+        config: &Config,
     ) -> Arc<Upstream<B>> {
         let config = Config {
             own_ports: self.0.config.own_ports.clone(),
-            ..config
+            ..config.clone()
         };
         let hangups = self.0.hangups.clone().into();
         let (tls, counts) = (self.0.tls.clone(), &self.0.counts);
