@@ -273,7 +273,8 @@ impl<'de> Visitor<'de> for RouteReader {
                     own.push_str(&format!(";{key}={value}"));
                     continue;
                 }
-                key => return Err(de::Error::unknown_field(key, &["listen", "upstream"])),
+                // The reader knows the place of this error better than that of any other.
+                key => return Err(de::Error::unknown_field(key, &OWN)),
             };
             let Item(value) = map.next_value()?;
             *slot = Some(value);

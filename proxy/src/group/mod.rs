@@ -3,7 +3,7 @@
 //! A name stands for all of its addresses, and each of them is an [`Endpoint`] with connections of its
 //! own. Names are looked up again and again (`tend`): an endpoint that is still there keeps its
 //! connections and what is known of it, one that has gone finishes what it has. How one is
-//! chosen, and when one is left alone, is decided in [`balance`](crate::balance).
+//! chosen, and when one is left alone, is decided in [`balance`].
 
 mod endpoint;
 mod tend;
