@@ -18,7 +18,8 @@ use crate::{
     id::{SpanId, TraceId},
     phase::{ConnectionUse, Party, Recorder},
     propagation::Reason,
-    span::{Conflict, Evidence, Parentage, Relation, Scheme},
+    span::{Conflict, Evidence, Parentage, Relation, Scheme, Tls},
+    text::Inline,
 };
 
 fn span(kind: Kind) -> Span {
@@ -281,4 +282,39 @@ fn a_link_says_why_and_how_likely_it_is() {
         ..link
     };
     assert_eq!(said(&stranger), ["throughline.link Str(\"untrusted\")"]);
+}
+
+#[test]
+fn a_tunnel_says_what_passed_and_who_ended_it() {
+    let mut span = span(Kind::Client);
+    span.method = "CONNECT".into();
+    span.tunnel = Some(Box::new(Tunnel {
+        protocol: Inline::EMPTY,
+        to_server: 517,
+        to_client: 4_000,
+        ended_by: Some(Party::Client),
+        tls: Some(Tls {
+            server_name: "bank.example".into(),
+            next_protocol: "h2".into(),
+            version: Some("1.2"),
+        }),
+    }));
+    check(
+        &span,
+        &[
+            ("http.request.method", "\"CONNECT\""),
+            ("network.protocol.version", "\"1.1\""),
+            ("throughline.ended_by", "\"client\""),
+            ("throughline.tunnel.to_server", "517"),
+            ("throughline.tunnel.to_client", "4000"),
+            ("tls.client.server_name", "\"bank.example\""),
+            ("tls.next_protocol", "\"h2\""),
+            ("tls.protocol.version", "\"1.2\""),
+        ],
+    );
+    let recorder = Recorder::new(Instant::now(), Phase::Tunnel);
+    recorder.fail(Party::Proxy, "shutdown");
+    span.failure = recorder.failure();
+    assert_eq!(value(&span, "throughline.ended_by").unwrap(), "\"proxy\"");
+    assert_eq!(value(&span, "error.type").unwrap(), "\"shutdown\"");
 }
