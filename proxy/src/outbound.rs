@@ -3,6 +3,8 @@
 //! A forward proxy takes requests in absolute form, as `HTTP_PROXY` makes clients send them, to any
 //! host and port but itself. A fixed route takes what is said to its listener to one upstream.
 
+mod tunnels;
+
 use std::{
     convert::Infallible,
     net::SocketAddr,
@@ -41,6 +43,7 @@ use crate::{
     retry::Resends,
     signals::{Line, Signals},
     timing::CallKey,
+    tunnel::Wanted,
     values::{Fingerprints, Weights},
     window::Key,
 };
@@ -91,6 +94,8 @@ pub struct OutboundService {
     stack: Outbound,
     /// What threads say of them.
     line: Option<Line>,
+    /// For tunnels, which outlive the request.
+    connection: Arc<Connection>,
 }
 
 impl Outbound {
@@ -116,10 +121,6 @@ impl Outbound {
 
     /// Finds where a request goes, and writes that into its address.
     fn route(&self, request: &mut request::Parts) -> Result<Origin, Error> {
-        if request.method == Method::CONNECT {
-            let said = "tunnels are not supported; call the service in clear through the proxy";
-            return Err(Error::new(pool::Cause::Tunnel, said));
-        }
         if let Some(upstream) = &self.fixed {
             let mut target = upstream.clone().into_parts();
             target.path_and_query = request.uri.path_and_query().cloned();
@@ -159,7 +160,11 @@ impl Stack for Outbound {
             let signals = tracing.signals.as_ref();
             line = signals.and_then(|signals| signals.line(app, ours));
         }
-        OutboundService { stack, line }
+        OutboundService {
+            stack,
+            line,
+            connection: connection.clone(),
+        }
     }
 }
 
@@ -194,13 +199,21 @@ impl Service<Request<Incoming>> for OutboundService {
                 _ => self.line.as_mut().and_then(Line::read),
             },
         };
+        let named = headers::strip_hop_by_hop(&mut parts.headers);
+        let is_connect = parts.method == Method::CONNECT;
+        let wanted = Wanted::of(parts.version, is_connect, &mut parts.extensions, named);
+        if is_connect && wanted.is_none() {
+            return self.connect(parts, body, said);
+        }
         let origin = match self.stack.route(&mut parts) {
             Ok(origin) => origin,
             Err(error) => return Box::pin(std::future::ready(Ok(reply::to_error(&error, None)))),
         };
-        headers::strip_hop_by_hop(&mut parts.headers);
         headers::strip_proxy(&mut parts.headers);
         let upstream = self.stack.pool.upstream(&origin, Protocol::Auto);
+        if let Some(wanted) = wanted {
+            return self.switch(wanted, upstream, parts, body, said);
+        }
         let tracing = self.stack.tracing.clone();
         Box::pin(async move {
             let mut body = Glimpsed::new(body);

@@ -24,7 +24,8 @@ impl<'b> Reader<'b> {
     }
 
     fn number(&mut self) -> Option<u16> {
-        self.take(2).map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
+        self.take(2)
+            .map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
     }
 
     /// A vector with its length in one byte before it.

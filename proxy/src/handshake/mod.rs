@@ -193,7 +193,9 @@ impl Handshake {
                 if let Some(choice) = hello::choice(body) {
                     self.version = Some(choice.version);
                     self.seen.version = version_name(choice.version);
-                    self.seen.next_protocol.set(choice.protocol.unwrap_or_default());
+                    self.seen
+                        .next_protocol
+                        .set(choice.protocol.unwrap_or_default());
                 }
             }
             (Direction::ToServer, _) => self.end(State::Never),

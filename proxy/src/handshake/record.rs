@@ -106,20 +106,44 @@ mod tests {
     #[test]
     fn records_are_told_apart_however_they_come() {
         let stream = [22, 3, 1, 0, 3, 7, 8, 9, 20, 3, 3, 0, 0, 23, 3, 3, 0, 1, 5];
-        let expected = ["Handshake", "[7, 8, 9]", "ChangeCipherSpec", "ApplicationData", "[5]"];
+        let expected = [
+            "Handshake",
+            "[7, 8, 9]",
+            "ChangeCipherSpec",
+            "ApplicationData",
+            "[5]",
+        ];
         assert_eq!(pieces(&mut Records::default(), &stream).unwrap(), expected);
         let mut records = Records::default();
-        let singly = stream.iter().flat_map(|byte| pieces(&mut records, &[*byte]).unwrap());
+        let singly = stream
+            .iter()
+            .flat_map(|byte| pieces(&mut records, &[*byte]).unwrap());
         let expected = [
-            "Handshake", "[7]", "[8]", "[9]", "ChangeCipherSpec", "ApplicationData", "[5]",
+            "Handshake",
+            "[7]",
+            "[8]",
+            "[9]",
+            "ChangeCipherSpec",
+            "ApplicationData",
+            "[5]",
         ];
         assert_eq!(singly.collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn what_is_no_record_is_known_at_its_first_bytes() {
-        for bytes in [&b"G"[..], b"\x16\x02", b"SSH-2.0", b"\x16\x03\x01\xff\xff", b"\x19"] {
-            assert_eq!(pieces(&mut Records::default(), bytes), Err(NotTls), "{bytes:?}");
+        for bytes in [
+            &b"G"[..],
+            b"\x16\x02",
+            b"SSH-2.0",
+            b"\x16\x03\x01\xff\xff",
+            b"\x19",
+        ] {
+            assert_eq!(
+                pieces(&mut Records::default(), bytes),
+                Err(NotTls),
+                "{bytes:?}"
+            );
         }
         assert_eq!(pieces(&mut Records::default(), b""), Ok(vec![]));
     }

@@ -38,7 +38,9 @@ fn transcript(version: &'static SupportedProtocolVersion) -> Vec<(Direction, Vec
         .with_no_client_auth();
     client.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let name = ServerName::try_from("bank.example").unwrap();
-    let mut client: Connection = ClientConnection::new(Arc::new(client), name).unwrap().into();
+    let mut client: Connection = ClientConnection::new(Arc::new(client), name)
+        .unwrap()
+        .into();
     let mut server: Connection = ServerConnection::new(Arc::new(server)).unwrap().into();
     let mut passed = Vec::new();
     while client.is_handshaking() || server.is_handshaking() {

@@ -37,8 +37,10 @@ pub struct Connection {
     pipeline: Option<Pipeline>,
     /// The socket, to be asked whether the caller is still there.
     socket: Option<Arc<SocketDigest>>,
+    /// How long a tunnel on it may carry nothing.
+    tunnel_idle_timeout: Option<Duration>,
     /// For the drain, which waits until nothing holds the connection any more.
-    _counted: Option<Counted>,
+    counted: Option<Counted>,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,7 @@ impl Connection {
         is_http2: bool,
         first_byte: Instant,
         pipeline: Option<Pipeline>,
+        tunnel_idle_timeout: Option<Duration>,
         counted: Option<Counted>,
     ) -> Self {
         let peer = socket.as_ref().and_then(|socket| socket.peer_addr());
@@ -77,7 +80,8 @@ impl Connection {
             is_leaving: AtomicBool::new(false),
             pipeline,
             socket,
-            _counted: counted,
+            tunnel_idle_timeout,
+            counted,
         }
     }
 
@@ -92,6 +96,36 @@ impl Connection {
     pub fn local(&self) -> Option<SocketAddr> {
         let local = self.socket.as_ref()?.local_addr()?;
         local.as_inet().copied()
+    }
+
+    /// How long a tunnel on it may carry nothing; `None` for ever.
+    #[must_use]
+    pub fn tunnel_idle_timeout(&self) -> Option<Duration> {
+        self.tunnel_idle_timeout
+    }
+
+    /// Waits until all connections are cut, whatever they carry.
+    pub async fn cut(&self) {
+        match &self.counted {
+            Some(Counted(connections)) => connections.until_cut().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether they are.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        let counted = self.counted.as_ref();
+        counted.is_some_and(|Counted(connections)| *connections.cut.borrow())
+    }
+
+    /// Keeps it busy for as long as the tunnel lasts that this is held by.
+    pub(crate) fn carries_tunnel(self: &Arc<Self>) -> Busy {
+        let mut state = self.state();
+        state.busy += 1;
+        state.idle_since = None;
+        drop(state);
+        Busy(self.clone())
     }
 
     /// A request's headers are complete.
@@ -226,7 +260,7 @@ pub(super) enum Expired {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Connection>);
+pub(crate) struct Busy(Arc<Connection>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -313,7 +347,14 @@ mod tests {
     use super::*;
 
     fn connection() -> Arc<Connection> {
-        Arc::new(Connection::new(None, false, ambient::now(), None, None))
+        Arc::new(Connection::new(
+            None,
+            false,
+            ambient::now(),
+            None,
+            None,
+            None,
+        ))
     }
 
     #[test]
@@ -331,7 +372,14 @@ mod tests {
 
     #[tokio::test]
     async fn frames_of_an_idle_h2_connection_are_no_headers() {
-        let connection = Arc::new(Connection::new(None, true, ambient::now(), None, None));
+        let connection = Arc::new(Connection::new(
+            None,
+            true,
+            ambient::now(),
+            None,
+            None,
+            None,
+        ));
         connection.read(b"x");
         let expired = connection
             .watchdog(Duration::ZERO, Duration::from_millis(1))

@@ -6,6 +6,7 @@
 //! connection has been idle, or has been at its headers, so that one watchdog a connection enforces
 //! both limits without a timer a request.
 
+mod accepted;
 mod connection;
 mod preface;
 
@@ -35,7 +36,7 @@ use tokio::sync::{Notify, watch};
 use tower::Service;
 
 pub use self::connection::{Connection, Draining};
-use self::{connection::Expired, preface::Opening};
+use self::{accepted::Accepted, connection::Expired, preface::Opening};
 use crate::{
     bell::{self, First},
     hold::Holding,
@@ -49,6 +50,8 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long a connection may be idle between requests.
     pub idle_timeout: Duration,
+    /// How long a tunnel may carry nothing; `None` for ever.
+    pub tunnel_idle_timeout: Option<Duration>,
     /// The most bytes that a request's headers may have.
     pub max_header_bytes: usize,
     /// The most requests that one h2 connection may have open.
@@ -60,6 +63,7 @@ impl Default for Config {
         Self {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            tunnel_idle_timeout: None,
             max_header_bytes: 64 * 1024,
             max_streams: 256,
         }
@@ -207,6 +211,7 @@ impl<K: Stack> Listener<K> {
             opening.is_http2,
             opening.first_byte,
             self.pipeline.clone(),
+            self.config.tunnel_idle_timeout,
             Some(counted),
         ));
         let service = Serve {
@@ -216,6 +221,7 @@ impl<K: Stack> Listener<K> {
         let Opening {
             is_http2, bytes, ..
         } = opening;
+        let stream = Accepted(stream);
         let io = TokioIo::new(Watched::reading_again(stream, bytes, connection.clone()));
         if is_http2 {
             let serving = http2::Builder::new(TokioExecutor::new())
@@ -242,7 +248,9 @@ impl<K: Stack> Listener<K> {
                 .header_read_timeout(None)
                 .max_header_size(self.config.max_header_bytes)
                 .max_headers(MAX_FIELDS)
-                .serve_connection(io, service);
+                .serve_connection(io, service)
+                // What it becomes then is carried by a task of its own.
+                .with_upgrades();
             let mut serving = pin!(serving);
             let result = self
                 .run(&connection, drain, serving.as_mut(), |serving| {

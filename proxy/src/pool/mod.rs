@@ -12,6 +12,7 @@
 //! and has no body, and is otherwise lost: a POST is never sent twice.
 
 mod body;
+mod connect;
 mod connection;
 mod dial;
 mod error;
@@ -22,6 +23,7 @@ mod protocol;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod upstream;
 mod wire;
 
@@ -45,6 +47,7 @@ pub use self::{
     error::{Cause, Error},
     origin::Origin,
     protocol::Protocol,
+    upgrade::Switch,
     upstream::Upstream,
 };
 use crate::glimpse::Glimpsed;

@@ -124,13 +124,7 @@ where
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
         }
-        match (self.attempt(request, recorder, carried).await, recorder) {
-            (Err(error), Some(recorder)) => {
-                recorder.fail(error.ended_by(), error.error_type());
-                Err(error.in_phase(recorder.running()))
-            }
-            (result, _) => result,
-        }
+        noted(self.attempt(request, recorder, carried).await, recorder)
     }
 
     async fn attempt(
@@ -304,7 +298,7 @@ where
         ))
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+    pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             return Ok(permit);
         }
@@ -390,6 +384,23 @@ where
             .is_some_and(|connection| !connection.sender.is_closed())
     }
 
+    /// A connection that is to speak HTTP/1.1 whatever else the upstream could.
+    pub(super) async fn dial_for_http1(
+        &self,
+        recorder: Option<&Recorder>,
+    ) -> Result<Dialled, Error> {
+        let mut tls = self.tls.clone();
+        if self.origin.is_tls() {
+            Arc::make_mut(&mut tls).alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
+        dial::dial(&self.origin, &self.config, &tls, recorder).await
+    }
+
+    /// How long it may take until the first byte of its response.
+    pub(super) fn response_timeout(&self) -> Option<Duration> {
+        self.config.response_timeout
+    }
+
     async fn dial(&self, recorder: Option<&Recorder>) -> Result<Opened<B>, Error> {
         let dialled = dial::dial(&self.origin, &self.config, &self.tls, recorder).await?;
         if dialled.is_http2 {
@@ -399,7 +410,7 @@ where
         self.open_http1(dialled).await.map(Opened::Http1)
     }
 
-    async fn open_http1(&self, dialled: Dialled) -> Result<Kept<B>, Error> {
+    pub(super) async fn open_http1(&self, dialled: Dialled) -> Result<Kept<B>, Error> {
         let wire = Arc::new(Wire::default());
         let addresses = Addresses::of(&dialled);
         let http1 = Http1::open(dialled.transport, wire.clone()).await?;
@@ -435,6 +446,17 @@ where
     }
 }
 
+/// An outcome, after the recorder was told if it is a failure.
+pub(super) fn noted<T>(outcome: Result<T, Error>, recorder: Option<&Recorder>) -> Result<T, Error> {
+    match (outcome, recorder) {
+        (Err(error), Some(recorder)) => {
+            recorder.fail(error.ended_by(), error.error_type());
+            Err(error.in_phase(recorder.running()))
+        }
+        (outcome, _) => outcome,
+    }
+}
+
 enum Opened<B> {
     Http1(Kept<B>),
     /// It is the shared one now.
@@ -442,7 +464,7 @@ enum Opened<B> {
 }
 
 /// The response's headers, within the time that the upstream has.
-async fn within<T>(
+pub(super) async fn within<T>(
     timeout: Duration,
     answer: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Error> {

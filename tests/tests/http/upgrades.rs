@@ -29,7 +29,6 @@ async fn upgraded(scene: &Scene, way: Way) -> (Wire, Wire) {
 }
 
 #[tokio::test]
-#[ignore = "Upgrade is taken away as a field of the connection, and the app answers as if it was never asked"]
 async fn a_websocket_is_agreed_on_by_both_ends() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -61,7 +60,6 @@ async fn a_websocket_is_agreed_on_by_both_ends() {
 }
 
 #[tokio::test]
-#[ignore = "there is no upgrade"]
 async fn bytes_pass_both_ways_after_an_upgrade() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -83,7 +81,6 @@ async fn bytes_pass_both_ways_after_an_upgrade() {
 }
 
 #[tokio::test]
-#[ignore = "the 101 is passed on without the tunnel behind it, and the bytes are dropped"]
 async fn bytes_that_come_with_the_agreement_are_not_lost() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -100,7 +97,6 @@ async fn bytes_that_come_with_the_agreement_are_not_lost() {
 }
 
 #[tokio::test]
-#[ignore = "there is no upgrade"]
 async fn the_end_of_either_side_is_the_end_for_the_other() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -126,7 +122,6 @@ async fn the_end_of_either_side_is_the_end_for_the_other() {
 }
 
 #[tokio::test]
-#[ignore = "there is no upgrade"]
 async fn an_open_tunnel_is_not_cut_for_being_idle_between_requests() {
     let scene = Scene::with(|setup| {
         setup
@@ -181,7 +176,6 @@ async fn an_upgrade_that_is_declined_is_an_answer_like_any_other() {
 }
 
 #[tokio::test]
-#[ignore = "there is no upgrade"]
 async fn any_protocol_may_be_upgraded_to() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -225,7 +219,6 @@ async fn an_upgrade_to_h2c_goes_no_further() {
 }
 
 #[tokio::test]
-#[ignore = "the 101 is passed on, without any tunnel"]
 async fn a_101_to_another_protocol_than_was_asked_for_is_broken() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -240,7 +233,6 @@ async fn a_101_to_another_protocol_than_was_asked_for_is_broken() {
 }
 
 #[tokio::test]
-#[ignore = "there is no upgrade"]
 async fn the_span_of_a_websocket_has_its_tunnel() {
     let collector = Collector::start().await;
     let scene = Scene::with(|setup| setup.exporting(&collector, Protocol::Grpc)).await;
