@@ -228,6 +228,8 @@ impl<K: Stack> Listener<K> {
                 .timer(TokioTimer::new())
                 .auto_date_header(false)
                 .adaptive_window(true)
+                // A WebSocket is one stream among others (RFC 8441).
+                .enable_connect_protocol()
                 .max_concurrent_streams(self.config.max_streams)
                 .max_header_list_size(
                     u32::try_from(self.config.max_header_bytes).unwrap_or(u32::MAX),

@@ -248,7 +248,6 @@ async fn the_span_of_a_websocket_has_its_tunnel() {
 }
 
 #[tokio::test]
-#[ignore = "there is no upgrade, and SETTINGS_ENABLE_CONNECT_PROTOCOL is not said"]
 async fn a_websocket_in_http2_is_an_upgrade_in_http1() {
     // RFC 8441.
     let scene = Scene::with(|setup| setup.flag("app-protocol", "http1")).await;
