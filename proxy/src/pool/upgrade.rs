@@ -10,8 +10,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
-use hyper::upgrade::Upgraded;
+use hyper::{ext::Protocol, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use throughline::{ambient, phase::Recorder};
 
 use super::{
@@ -24,7 +25,8 @@ use crate::{
     processes::Carried,
 };
 
-pub(super) static WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
+static WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
+static WEBSOCKET_ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-accept");
 
 /// What an upstream says to a request for another protocol.
 #[derive(Debug)]
@@ -62,11 +64,16 @@ where
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
         }
-        let switched = self.switch(request, upgrade, recorder, carried).await;
+        let wants_http2 = *request.method() == Method::CONNECT;
+        let switched = if self.tunnels_in_http2(wants_http2) {
+            self.switch_http2(request, upgrade, recorder, carried).await
+        } else {
+            self.switch_http1(request, upgrade, recorder, carried).await
+        };
         noted(switched, recorder)
     }
 
-    async fn switch(
+    async fn switch_http1(
         self: &Arc<Self>,
         request: &mut Request<RequestBody<B>>,
         upgrade: &Upgrade,
@@ -108,7 +115,15 @@ where
                 Some(timeout) => within(timeout, sent).await?,
             }
         };
-        let mut response = answer.map_err(|error| Error::exchange(&error.into_error()))?;
+        let mut response = match answer {
+            Ok(response) => response,
+            Err(error) => {
+                if wire.lead() == Some(0) {
+                    self.refused_http1();
+                }
+                return Err(Error::exchange(&error.into_error()));
+            }
+        };
         *response.version_mut() = Version::HTTP_11;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             if !wire.is_request_sent() {
@@ -134,5 +149,84 @@ where
             agreed,
             stream: TokioIo::new(stream),
         })
+    }
+
+    async fn switch_http2(
+        self: &Arc<Self>,
+        request: &mut Request<RequestBody<B>>,
+        upgrade: &Upgrade,
+        recorder: Option<&Recorder>,
+        carried: Option<&Carried>,
+    ) -> Result<Switch<B>, Error> {
+        let refused = |why| Error::new(Cause::Tunnel, why);
+        let protocol = upgrade.sole().ok_or_else(|| {
+            refused(
+                "in HTTP/2, which it speaks, one protocol can be asked for and no choice of them",
+            )
+        })?;
+        if !request.body().is_end_stream() {
+            return Err(refused(
+                "in HTTP/2, which it speaks, this cannot have a body",
+            ));
+        }
+        let key = request.headers_mut().remove(&WEBSOCKET_KEY);
+        headers::into_http2(
+            request,
+            &self.origin().uri_scheme(),
+            &self.origin().authority(),
+        );
+        *request.method_mut() = Method::CONNECT;
+        // In lower case, as those are registered that HTTP/2 knows.
+        let name = protocol.to_ascii_lowercase();
+        request.extensions_mut().insert(Protocol::from(&*name));
+        let Some(mut sender) = self.http2_for_tunnel(recorder, carried).await? else {
+            return Err(refused("it turned out to speak no HTTP/2"));
+        };
+        if let Some(recorder) = recorder {
+            recorder.sent(ambient::now());
+        }
+        let answer = {
+            let sent = pin!(sender.send_request(taken(request)));
+            match self.response_timeout() {
+                None => sent.await,
+                Some(timeout) => within(timeout, sent).await?,
+            }
+        };
+        let mut response = answer.map_err(|error| Error::exchange(&error))?;
+        *response.version_mut() = Version::HTTP_11;
+        if !response.status().is_success() {
+            return Ok(Switch::Declined(response.map(ResponseBody::http2)));
+        }
+        let stream = hyper::upgrade::on(&mut response).await;
+        let stream = stream.map_err(|error| Error::exchange(&error))?;
+        if let Some(key) = key {
+            let accept = websocket_accept(key.as_bytes());
+            response.headers_mut().insert(&WEBSOCKET_ACCEPT, accept);
+        }
+        Ok(Switch::Agreed {
+            response: response.map(ResponseBody::http2),
+            agreed: upgrade.clone(),
+            stream: TokioIo::new(stream),
+        })
+    }
+}
+
+/// What proves to a client of HTTP/1.1 that its key was read by a server that knows WebSocket (RFC 6455
+/// section 4.2.2). In HTTP/2 the answer itself does.
+fn websocket_accept(key: &[u8]) -> HeaderValue {
+    const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, GUID].concat());
+    let accept = BASE64_STANDARD.encode(digest);
+    HeaderValue::from_str(&accept).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proof_is_that_of_the_rfc() {
+        let accept = websocket_accept(b"dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 }

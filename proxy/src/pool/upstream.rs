@@ -1,6 +1,7 @@
 //! One origin: how a request gets a connection, and what becomes of it there.
 
 use std::{
+    future::poll_fn,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
@@ -29,6 +30,9 @@ use crate::{glimpse::Glimpsed, headers, processes::Carried, watched::Watched};
 
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;
+
+/// How often it is looked whether an HTTP/2 upstream takes tunnels, after its first byte.
+const MAX_LOOKS: usize = 4;
 
 /// A connection that carries one request after another. In a box: it moves with each of them.
 pub(super) type Kept<B> = Box<Connection<Http1<B>>>;
@@ -337,6 +341,44 @@ where
         }
     }
 
+    /// The shared h2 connection, for a tunnel; `None` if the upstream does not speak it.
+    pub(super) async fn http2_for_tunnel(
+        &self,
+        recorder: Option<&Recorder>,
+        carried: Option<&Carried>,
+    ) -> Result<Option<http2::SendRequest<RequestBody<B>>>, Error> {
+        let Some(sender) = self.http2_sender(recorder, carried, false).await? else {
+            return Ok(None);
+        };
+        let wire = self.shared().as_ref().map(|shared| shared.wire.clone());
+        let wire = wire.ok_or_else(|| Error::new(Cause::Closed, "it closed at once"))?;
+        if wire.may_tunnel(self.config.connect_timeout).await {
+            return Ok(Some(sender));
+        }
+        Err(Error::new(
+            Cause::Tunnel,
+            format!(
+                "{} speaks HTTP/2 and does not offer extended CONNECT in it (RFC 8441)",
+                self.origin
+            ),
+        ))
+    }
+
+    /// Whether it is to be asked for another protocol in HTTP/2.
+    pub(super) fn tunnels_in_http2(&self, wants_http2: bool) -> bool {
+        match self.speech.choose(false, self.origin.is_tls()) {
+            Spoken::Http2 => true,
+            // What is spoken already is told what was asked in it.
+            Spoken::Negotiate => wants_http2 && self.has_shared(),
+            _ => wants_http2 && self.speech.choose(true, false) == Spoken::Http2,
+        }
+    }
+
+    /// It opened with SETTINGS where it was asked in HTTP/1.1.
+    pub(super) fn refused_http1(&self) {
+        self.speech.refused_http1();
+    }
+
     /// The shared h2 connection, dialled if need be; `None` if the upstream does not speak it.
     async fn http2_sender(
         &self,
@@ -432,8 +474,20 @@ where
             .handshake(io)
             .await
             .map_err(|e| Error::exchange(&e))?;
+        let watched = wire.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let mut connection = pin!(connection);
+            // Its SETTINGS come first. hyper tells what is in them, and not when they are there.
+            let mut looks = MAX_LOOKS;
+            let ended = poll_fn(|cx| {
+                let polled = connection.as_mut().poll(cx);
+                if looks > 0 && watched.lead().is_some() {
+                    looks -= 1;
+                    watched.takes_tunnels(connection.is_extended_connect_protocol_enabled());
+                }
+                polled
+            });
+            if let Err(error) = ended.await {
                 tracing::debug!(%error, "an upstream connection ended");
             }
         });

@@ -16,7 +16,7 @@ use std::{
 
 use http::request;
 use throughline::{ambient, phase::Recorder};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::replay;
 use crate::watched::Watch;
@@ -32,6 +32,8 @@ pub(super) struct Wire {
     /// The first byte that the other side ever sent, plus one.
     lead: AtomicU16,
     heard: Notify,
+    /// Whether it takes tunnels in HTTP/2, once that is known.
+    takes_tunnels: watch::Sender<Option<bool>>,
 }
 
 /// The answer's first byte has not come.
@@ -94,6 +96,25 @@ impl Wire {
     pub(super) fn lead(&self) -> Option<u8> {
         let lead = self.lead.load(Ordering::Acquire).checked_sub(1)?;
         u8::try_from(lead).ok()
+    }
+
+    /// The other side's SETTINGS are there, and allow tunnels or do not.
+    pub(super) fn takes_tunnels(&self, does: bool) {
+        self.takes_tunnels.send_if_modified(|known| {
+            let is_new = *known != Some(does);
+            *known = Some(does);
+            is_new
+        });
+    }
+
+    /// Whether the other side takes tunnels, as it says within `timeout`.
+    pub(super) async fn may_tunnel(&self, timeout: Duration) -> bool {
+        let mut known = self.takes_tunnels.subscribe();
+        let said = known.wait_for(Option::is_some);
+        match tokio::time::timeout(timeout, said).await {
+            Ok(Ok(said)) => *said == Some(true),
+            _ => false,
+        }
     }
 
     /// Whether the other side begins as an HTTP/2 server does, within `timeout`.
