@@ -249,11 +249,7 @@ fn tunnel(span: &Span, tunnel: &Tunnel, each: &mut impl FnMut(&'static str, Valu
     let Some(tls) = &tunnel.tls else {
         return;
     };
-    text(
-        each,
-        name::TLS_CLIENT_SERVER_NAME,
-        tls.server_name.as_str(),
-    );
+    text(each, name::TLS_CLIENT_SERVER_NAME, tls.server_name.as_str());
     text(each, name::TLS_NEXT_PROTOCOL, tls.next_protocol.as_str());
     if let Some(version) = tls.version {
         each(name::TLS_PROTOCOL_VERSION, Value::Str(version));

@@ -21,6 +21,7 @@ mod http1;
 mod origin;
 mod protocol;
 mod replay;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod upgrade;

@@ -1,7 +1,6 @@
 //! One origin: how a request gets a connection, and what becomes of it there.
 
 use std::{
-    future::poll_fn,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Waker,
@@ -30,9 +29,6 @@ use crate::{glimpse::Glimpsed, headers, processes::Carried, watched::Watched};
 
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;
-
-/// How often it is looked whether an HTTP/2 upstream takes tunnels, after its first byte.
-const MAX_LOOKS: usize = 4;
 
 /// A connection that carries one request after another. In a box: it moves with each of them.
 pub(super) type Kept<B> = Box<Connection<Http1<B>>>;
@@ -474,20 +470,8 @@ where
             .handshake(io)
             .await
             .map_err(|e| Error::exchange(&e))?;
-        let watched = wire.clone();
         tokio::spawn(async move {
-            let mut connection = pin!(connection);
-            // Its SETTINGS come first. hyper tells what is in them, and not when they are there.
-            let mut looks = MAX_LOOKS;
-            let ended = poll_fn(|cx| {
-                let polled = connection.as_mut().poll(cx);
-                if looks > 0 && watched.lead().is_some() {
-                    looks -= 1;
-                    watched.takes_tunnels(connection.is_extended_connect_protocol_enabled());
-                }
-                polled
-            });
-            if let Err(error) = ended.await {
+            if let Err(error) = connection.await {
                 tracing::debug!(%error, "an upstream connection ended");
             }
         });

@@ -18,7 +18,7 @@ use http::request;
 use throughline::{ambient, phase::Recorder};
 use tokio::sync::{Notify, watch};
 
-use super::replay;
+use super::{replay, settings::Settings};
 use crate::watched::Watch;
 
 /// Notes on one connection, shared by the transport and the pool.
@@ -34,6 +34,8 @@ pub(super) struct Wire {
     heard: Notify,
     /// Whether it takes tunnels in HTTP/2, once that is known.
     takes_tunnels: watch::Sender<Option<bool>>,
+    /// What tells that, as far as it has come.
+    settings: Mutex<Settings>,
 }
 
 /// The answer's first byte has not come.
@@ -46,6 +48,9 @@ const WROTE: u8 = 4;
 const WHOLE: u8 = 8;
 /// What is written next is to be kept.
 const KEEP: u8 = 16;
+
+/// The first frame of HTTP/2 has not been read to its end.
+const OPENING: u8 = 32;
 
 /// What a connection keeps room for between requests.
 const ROOM: usize = 4096;
@@ -98,13 +103,14 @@ impl Wire {
         u8::try_from(lead).ok()
     }
 
-    /// The other side's SETTINGS are there, and allow tunnels or do not.
-    pub(super) fn takes_tunnels(&self, does: bool) {
-        self.takes_tunnels.send_if_modified(|known| {
-            let is_new = *known != Some(does);
-            *known = Some(does);
-            is_new
-        });
+    /// Looks at the first frame that an HTTP/2 server sends.
+    fn opens(&self, bytes: &[u8]) {
+        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(takes_tunnels) = settings.read(bytes) {
+            *settings = Settings::default();
+            self.awaited.fetch_and(!OPENING, Ordering::AcqRel);
+            self.takes_tunnels.send_replace(Some(takes_tunnels));
+        }
     }
 
     /// Whether the other side takes tunnels, as it says within `timeout`.
@@ -139,10 +145,17 @@ impl Wire {
 
 impl Watch for Wire {
     fn read(&self, bytes: &[u8]) {
-        let awaited = self.awaited.load(Ordering::Acquire);
+        let mut awaited = self.awaited.load(Ordering::Acquire);
         if self.lead.load(Ordering::Relaxed) == 0 {
             self.lead.store(u16::from(bytes[0]) + 1, Ordering::Release);
             self.heard.notify_one();
+            if bytes[0] == 0 {
+                awaited |= OPENING;
+                self.awaited.fetch_or(OPENING, Ordering::AcqRel);
+            }
+        }
+        if awaited & OPENING != 0 {
+            self.opens(bytes);
         }
         if awaited & ANSWER == 0 || is_interim(bytes) {
             return;

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Both ends of a tunnel.
-async fn tunnel(scene: &Scene) -> (Wire, Wire) {
+pub(crate) async fn tunnel(scene: &Scene) -> (Wire, Wire) {
     let to = scene.upstream(Way::Proxy);
     let mut client = scene.client(Way::Proxy).await;
     client

@@ -34,6 +34,7 @@ mod stand;
 mod targets;
 mod trailers;
 mod translation;
+mod tunnels;
 mod upgrades;
 mod upstreams;
 mod versions;

@@ -8,7 +8,7 @@ use super::{
     wire::Wire,
 };
 
-const ASK: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\n\
+pub(crate) const ASK: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat, superchat\r\n\
     Sec-WebSocket-Extensions: permessage-deflate\r\nOrigin: http://shop\r\n\r\n";
@@ -18,7 +18,7 @@ const TAKE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Protocol: chat\r\n\r\n";
 
 /// Both ends after the upgrade.
-async fn upgraded(scene: &Scene, way: Way) -> (Wire, Wire) {
+pub(crate) async fn upgraded(scene: &Scene, way: Way) -> (Wire, Wire) {
     let (mut client, mut upstream) = scene.ask(way, ASK).await;
     let head = upstream.head().await;
     assert_eq!(head.line, "GET /chat?room=1 HTTP/1.1", "{way:?}");
