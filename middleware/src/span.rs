@@ -16,6 +16,7 @@ use crate::{
     phase::{ConnectionUse, Failure, Phase, Phases},
     propagation::{Format, Rejections, Remote},
     text::Inline,
+    tls::Session,
 };
 
 /// Which side of a hop a span describes.
@@ -289,6 +290,10 @@ pub struct Span {
     pub resend_count: u32,
     /// The connection that carried the exchange to the upstream.
     pub connection: Option<ConnectionUse>,
+    /// The caller's connection, where it speaks TLS; shared by all its requests.
+    pub tls: Option<Arc<Session>>,
+    /// Whether this is the first request after that connection's handshake.
+    pub tls_is_new: bool,
     /// What copied the context onto the call, where a forwarder that launched with the app did.
     pub forwarder: Option<&'static str>,
     /// The header format that the parent was read from.
@@ -341,6 +346,8 @@ impl Span {
             grpc_status: None,
             resend_count: 0,
             connection: None,
+            tls: None,
+            tls_is_new: false,
             forwarder: None,
             context_source: None,
             context_conflict: None,

@@ -29,6 +29,7 @@ pub mod pool;
 mod reply;
 mod request_id;
 mod retry;
+pub mod tls;
 mod watched;
 
 pub mod admin;

@@ -217,12 +217,14 @@ fn next_content<'de, A: MapAccess<'de>>(
         Shape::List => content(map.next_value::<Spanned<Many>>()?, |many| many.0),
         Shape::Pairs => content(map.next_value::<Spanned<Pairs>>()?, |pairs| pairs.0),
         Shape::Routes => content(map.next_value::<Spanned<Routes>>()?, |routes| routes.0),
+        Shape::KeyPairs => content(map.next_value::<Spanned<KeyPairs>>()?, |pairs| pairs.0),
     })
 }
 
 struct Many(Content);
 struct Pairs(Content);
 struct Routes(Content);
+struct KeyPairs(Content);
 
 impl<'de> Deserialize<'de> for Many {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -242,6 +244,22 @@ impl<'de> Deserialize<'de> for Routes {
             .deserialize_any(Reader(Shape::Routes))
             .map(Self)
     }
+}
+
+impl<'de> Deserialize<'de> for KeyPairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(Reader(Shape::KeyPairs))
+            .map(Self)
+    }
+}
+
+/// A certificate in the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyPair {
+    certificate: String,
+    key: Option<String>,
 }
 
 /// A route in the file.
@@ -265,6 +283,9 @@ impl<'de> Visitor<'de> for Reader {
             Shape::Pairs => "a mapping, as in `{ key: value }`",
             Shape::Routes => {
                 "a list of routes, as in `[{ listen: 127.0.0.1:9001, upstream: stock:80 }]`"
+            }
+            Shape::KeyPairs => {
+                "a list of certificates, as in `[{ certificate: /tls/tls.crt, key: /tls/tls.key }]`"
             }
         })
     }
@@ -306,6 +327,15 @@ impl<'de> Visitor<'de> for Reader {
                 let Route { listen, upstream } = route.value;
                 texts.push(format!("{listen}={upstream}"));
                 items.push(at(route.referenced));
+            }
+        } else if self.0 == Shape::KeyPairs {
+            while let Some(pair) = seq.next_element::<Spanned<KeyPair>>()? {
+                let KeyPair { certificate, key } = pair.value;
+                texts.push(match key {
+                    Some(key) => format!("{certificate}={key}"),
+                    None => certificate,
+                });
+                items.push(at(pair.referenced));
             }
         } else {
             while let Some(text) = seq.next_element::<Spanned<String>>()? {

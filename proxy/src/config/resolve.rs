@@ -1,5 +1,7 @@
 //! From the sources to the configuration: the one place where settings get their meaning.
 
+use std::path::PathBuf;
+
 use super::{
     Config, Error, Resolved, Sources, Tracing, env, file,
     layer::{Entry, Layer, Layers},
@@ -10,7 +12,7 @@ use super::{
     together,
     value::{Exporter, List, OrPropagators},
 };
-use crate::{export::otlp, forwarders, listen, pipeline, pool, values};
+use crate::{export::otlp, forwarders, listen, pipeline, pool, tls as tls_room, values};
 use throughline::propagation::{Format, Propagator};
 
 /// More threads than this are not worth their memory beside an app, unless somebody asks for them.
@@ -106,6 +108,7 @@ fn compose(
             max_connections: settings.max_connections.size(),
             own_ports: Vec::new(),
         },
+        tls: tls(&settings, inbound.is_some(), layers)?,
         no_proxy: settings.no_proxy.0.clone(),
         shutdown_grace: settings.shutdown_grace.0,
         workers,
@@ -119,6 +122,76 @@ fn compose(
         tracing: tracing(&settings, layers, warnings)?,
         app: settings.app.0,
         routes: settings.routes.0,
+    })
+}
+
+/// Certificates and authorities, each of which has something that it is for.
+fn tls(
+    settings: &Settings,
+    has_inbound: bool,
+    layers: &Layers,
+) -> Result<tls_room::Config, Error> {
+    let refused = |text: &str| Err(Error::Together(text.to_owned()));
+    let certificates = settings.inbound_tls.0.clone();
+    let client_ca = settings.client_ca.texts();
+    if certificates.is_empty() {
+        for (key, is_set) in [
+            ("client_ca", !client_ca.is_empty()),
+            ("inbound_plaintext", settings.inbound_plaintext.0),
+        ] {
+            if is_set {
+                return refused(&format!(
+                    "{key} is given, but callers are spoken to in clear; give --inbound-tls \
+                     CERTIFICATE=KEY, or leave {key} away"
+                ));
+            }
+        }
+    } else if !has_inbound {
+        return refused(
+            "inbound_tls is given, but there is no inbound listener to speak it; give --app PORT and \
+             --inbound ADDRESS, or leave inbound_tls away",
+        );
+    }
+    if client_ca.is_empty() {
+        for (key, is_set) in [
+            ("client_auth", layers.is_given("client_auth")),
+            ("client_names", !settings.client_names.0.is_empty()),
+        ] {
+            if is_set {
+                return refused(&format!(
+                    "{key} is given, but clients are not asked for certificates; give --client-ca \
+                     FILE, or leave {key} away"
+                ));
+            }
+        }
+    }
+    let (certificate, key) = (&settings.upstream_certificate.0, &settings.upstream_key.0);
+    if let (None, Some(_)) = (certificate, key) {
+        return refused(
+            "upstream_key is given, but not the certificate that it belongs to; give \
+             --upstream-certificate FILE",
+        );
+    }
+    let upstream_ca = settings.upstream_ca.texts();
+    let (system, files): (Vec<_>, Vec<_>) =
+        upstream_ca.into_iter().partition(|name| name == "system");
+    Ok(tls_room::Config {
+        inbound: (!certificates.is_empty()).then(|| tls_room::Inbound {
+            certificates,
+            plaintext: settings.inbound_plaintext.0,
+            client_ca: client_ca.into_iter().map(PathBuf::from).collect(),
+            client_auth: settings.client_auth,
+            client_names: settings.client_names.0.clone(),
+        }),
+        upstream: tls_room::Upstream {
+            system_roots: !system.is_empty(),
+            ca: files.into_iter().map(PathBuf::from).collect(),
+            certificate: certificate.clone().map(|certificate| tls_room::Pair {
+                key: key.clone().unwrap_or_else(|| certificate.clone()),
+                certificate,
+            }),
+            names: settings.upstream_names.0.clone(),
+        },
     })
 }
 

@@ -7,6 +7,7 @@
 //! both limits without a timer a request.
 
 mod connection;
+mod handshake;
 mod preface;
 
 use std::{
@@ -30,7 +31,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
-use throughline::{ambient, server::Arrival};
+use throughline::{ambient, server::Arrival, tls::Session};
 use tokio::sync::{Notify, watch};
 use tower::Service;
 
@@ -39,6 +40,7 @@ use self::{connection::Expired, preface::Opening};
 use crate::{
     bell::{self, First},
     hold::Holding,
+    tls::{MaybeTls, Server},
     watched::Watched,
 };
 
@@ -156,6 +158,7 @@ pub struct Listener<K> {
     connections: Arc<Connections>,
     drain: watch::Receiver<bool>,
     pipeline: Option<crate::pipeline::Pipeline>,
+    tls: Option<Server>,
 }
 
 impl<K> fmt::Debug for Listener<K> {
@@ -181,7 +184,15 @@ impl<K: Stack> Listener<K> {
             connections: Arc::default(),
             drain,
             pipeline,
+            tls: None,
         }
+    }
+
+    /// The same listener, speaking TLS on the terms of `server`.
+    #[must_use]
+    pub fn with_tls(mut self, server: Server) -> Self {
+        self.tls = Some(server);
+        self
     }
 
     /// Its open connections.
@@ -191,24 +202,30 @@ impl<K: Stack> Listener<K> {
     }
 
     /// Step 1 of the way of a request: serves all requests of one connection.
-    async fn serve(&self, mut stream: Stream, counted: Counted) {
+    async fn serve(&self, stream: Stream, counted: Counted) {
         let socket = stream.get_socket_digest();
         let mut drain = self.drain.clone();
-        let opening = tokio::select! {
-            opening = self.opening(&mut stream, &mut drain) => opening,
+        let opened = tokio::select! {
+            opened = self.opening(stream, &mut drain) => opened,
             () = self.connections.until_cut() => None,
         };
-        let Some(opening) = opening else {
+        let Some(Opened {
+            stream,
+            session,
+            opening,
+        }) = opened
+        else {
             return;
         };
 
-        let connection = Arc::new(Connection::new(
+        let connection = Connection::new(
             socket,
             opening.is_http2,
             opening.first_byte,
             self.pipeline.clone(),
             Some(counted),
-        ));
+        );
+        let connection = Arc::new(connection.over(session));
         let service = Serve {
             service: Mutex::new(self.stack.service(&connection)),
             connection: connection.clone(),
@@ -256,20 +273,36 @@ impl<K: Stack> Listener<K> {
     /// How the connection begins; `None` if it ends before, or takes too long.
     async fn opening(
         &self,
-        stream: &mut Stream,
+        stream: Stream,
         drain: &mut watch::Receiver<bool>,
-    ) -> Option<Opening> {
-        let mut reading = pin!(preface::read(stream));
+    ) -> Option<Opened> {
+        let mut reading = pin!(self.open(stream));
         let draining = async {
             let _ = drain.wait_for(|draining| *draining).await;
         };
-        let opening = tokio::select! {
+        let opened = tokio::select! {
             biased;
-            opening = tokio::time::timeout(self.config.header_timeout, reading.as_mut()) => opening,
+            opened = tokio::time::timeout(self.config.header_timeout, reading.as_mut()) => opened,
             // Nothing was asked yet that we know of; but it may be on its way.
             () = draining => tokio::time::timeout(LINGER, reading).await,
         };
-        opening.ok()?.ok()?
+        opened.ok()?
+    }
+
+    /// The handshake, where there is one, and the first bytes of the first request.
+    async fn open(&self, stream: Stream) -> Option<Opened> {
+        let terms = self.tls.as_ref().and_then(Server::terms);
+        let (mut stream, session) = match terms {
+            // In a box: most connections have no use for its room.
+            Some(terms) => Box::pin(handshake::greet(stream, terms)).await?,
+            None => (MaybeTls::Clear(stream), None),
+        };
+        let opening = preface::read(&mut stream).await.ok()??;
+        Some(Opened {
+            stream,
+            session,
+            opening,
+        })
     }
 
     /// Drives a connection to its end; on drain or after too long an idle time it takes no more
@@ -309,6 +342,13 @@ impl<K: Stack> Listener<K> {
             First::Side(()) => Ok(()),
         }
     }
+}
+
+/// A connection on which something has been asked.
+struct Opened {
+    stream: handshake::Transport,
+    session: Option<Session>,
+    opening: Opening,
 }
 
 /// How a connection is ended from our side.
@@ -355,10 +395,12 @@ where
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let now = ambient::now();
         let (first_byte, busy) = self.connection.request(now);
+        let tls = self.connection.session();
         request.extensions_mut().insert(Arrival {
             first_byte,
             headers: now,
             peer: self.connection.peer(),
+            tls,
         });
         // Every service here is ready at any time: what has limits makes the request wait instead.
         let mut service = self.service.lock().unwrap_or_else(PoisonError::into_inner);

@@ -21,6 +21,12 @@ impl Origin {
         Self::new(Scheme::Http, host, port)
     }
 
+    /// The origin at this host and port, over TLS.
+    #[must_use]
+    pub fn https(host: &str, port: u16) -> Self {
+        Self::new(Scheme::Https, host, port)
+    }
+
     fn new(scheme: Scheme, host: &str, port: u16) -> Self {
         Self {
             is_tls: scheme == Scheme::Https,

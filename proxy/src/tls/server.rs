@@ -1,0 +1,314 @@
+//! What meets callers: certificates chosen by SNI, and who the caller has to be.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use throughline::{
+    ambient,
+    tls::{Name, NamePattern, Session},
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        self, CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore,
+        ServerConfig, SignatureScheme,
+        client::danger::HandshakeSignatureValid,
+        crypto::ring::Ticketer,
+        pki_types::{CertificateDer, UnixTime},
+        server::{
+            ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+            danger::{ClientCertVerified, ClientCertVerifier},
+        },
+        sign::CertifiedKey,
+    },
+    server::TlsStream,
+};
+
+use super::{
+    ClientAuth, Counters, Error, Failure, Inbound, Reason, Side,
+    client::handshake,
+    files::{self, provider},
+    identity,
+};
+
+/// What meets callers, as it is configured at the moment. A clone is another handle.
+#[derive(Clone)]
+pub struct Server {
+    terms: Arc<RwLock<Option<Arc<Terms>>>>,
+    counters: Arc<Counters>,
+}
+
+/// What new connections get.
+pub(super) struct Terms {
+    config: Arc<ServerConfig>,
+    plaintext: bool,
+}
+
+/// The terms that one connection is accepted on.
+pub struct Accepted {
+    terms: Arc<Terms>,
+    counters: Arc<Counters>,
+}
+
+/// The first byte of every handshake record (RFC 8446 section 5.1), which no request begins with.
+const HANDSHAKE: u8 = 22;
+
+impl Server {
+    pub(super) fn new(terms: Option<Terms>, counters: Arc<Counters>) -> Self {
+        Self {
+            terms: Arc::new(RwLock::new(terms.map(Arc::new))),
+            counters,
+        }
+    }
+
+    pub(super) fn replace(&self, terms: Option<Terms>) {
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = terms.map(Arc::new);
+    }
+
+    /// The terms for a connection that begins now; `None` where all is in clear.
+    #[must_use]
+    pub fn terms(&self) -> Option<Accepted> {
+        let terms = self.terms.read().unwrap_or_else(PoisonError::into_inner);
+        terms.clone().map(|terms| Accepted {
+            terms,
+            counters: self.counters.clone(),
+        })
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accepted").finish_non_exhaustive()
+    }
+}
+
+impl Accepted {
+    /// Whether a connection that begins with this byte is to speak TLS.
+    #[must_use]
+    pub fn is_tls(&self, first: u8) -> bool {
+        first == HANDSHAKE || !self.terms.plaintext
+    }
+
+    /// Whether what begins with this byte is something else than TLS, and may be told so in clear.
+    #[must_use]
+    pub fn is_request(first: u8) -> bool {
+        first.is_ascii_uppercase() || matches!(first, b'\r' | b'\n')
+    }
+
+    /// Counts a connection that ended before its handshake, or instead of it.
+    pub fn failed(&self, reason: Reason) {
+        self.counters.failed(Side::Inbound, reason);
+    }
+
+    /// The handshake. Whoever calls bounds its time.
+    ///
+    /// # Errors
+    ///
+    /// When it fails; the caller has been told by an alert, and it is counted.
+    pub async fn accept<T>(&self, stream: T) -> Result<(TlsStream<T>, Session), Failure>
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let began = ambient::now();
+        let accepting = TlsAcceptor::from(self.terms.config.clone()).accept(stream);
+        let stream = accepting.await.map_err(|error| {
+            let failure = Failure::of(&error);
+            self.failed(failure.reason);
+            failure
+        })?;
+        self.counters.done(Side::Inbound);
+        let (_, tls) = stream.get_ref();
+        let shown = tls.peer_certificates().and_then(<[_]>::first);
+        let session = Session {
+            handshake: handshake(tls),
+            took: ambient::now().saturating_duration_since(began),
+            client: shown.and_then(identity::of),
+        };
+        Ok((stream, session))
+    }
+}
+
+impl Terms {
+    /// Reads what `inbound` names.
+    pub(super) fn load(inbound: &Inbound) -> Result<Self, Error> {
+        let mut certificates = Certificates::default();
+        for pair in &inbound.certificates {
+            certificates.add(pair.load("inbound_tls")?);
+        }
+        let building = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error(format!("inbound_tls: {error}")))?;
+        let building = match verifier(inbound)? {
+            Some(verifier) => building.with_client_cert_verifier(verifier),
+            None => building.with_no_client_auth(),
+        };
+        let mut config = building.with_cert_resolver(Arc::new(certificates));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // Sessions are kept by clients, sealed with a key of this process that changes every six hours.
+        // New terms have a new key: what was agreed on old ones is not taken up on them.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = Ticketer::new().map_err(|error| Error(format!("inbound_tls: {error}")))?;
+        config.send_tls13_tickets = 1;
+        Ok(Self {
+            config: Arc::new(config),
+            plaintext: inbound.plaintext,
+        })
+    }
+}
+
+/// Who a client has to be; `None` asks no client.
+fn verifier(inbound: &Inbound) -> Result<Option<Arc<dyn ClientCertVerifier>>, Error> {
+    if inbound.client_ca.is_empty() {
+        return Ok(None);
+    }
+    let mut roots = RootCertStore::empty();
+    for path in &inbound.client_ca {
+        files::authorities("client_ca", path, &mut roots)?;
+    }
+    let building = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    let building = match inbound.client_auth {
+        ClientAuth::Required => building,
+        ClientAuth::Optional => building.allow_unauthenticated(),
+    };
+    let verifier = building
+        .build()
+        .map_err(|error| Error(format!("client_ca: {error}")))?;
+    if inbound.client_names.is_empty() {
+        return Ok(Some(verifier));
+    }
+    Ok(Some(Arc::new(Named {
+        verifier,
+        names: inbound.client_names.clone(),
+    })))
+}
+
+/// A verifier that also wants one of some names.
+#[derive(Debug)]
+struct Named {
+    verifier: Arc<dyn ClientCertVerifier>,
+    names: Vec<NamePattern>,
+}
+
+impl ClientCertVerifier for Named {
+    fn offer_client_auth(&self) -> bool {
+        self.verifier.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.verifier.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.verifier.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verified = self
+            .verifier
+            .verify_client_cert(end_entity, intermediates, now)?;
+        let shown = identity::names(end_entity);
+        let is_one = shown
+            .iter()
+            .any(|name| self.names.iter().any(|pattern| pattern.matches(name)));
+        if !is_one {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+/// The certificates, found by the name that a client asks for.
+///
+/// Of several for one name, the first that the client can check is taken: an RSA one beside an ECDSA
+/// one for clients that know no other.
+#[derive(Debug, Default)]
+struct Certificates {
+    all: Vec<Arc<CertifiedKey>>,
+    /// Places in `all`, by host name in lower case.
+    exact: HashMap<String, Vec<usize>>,
+    /// The same, by what follows the `*.`.
+    wild: HashMap<String, Vec<usize>>,
+}
+
+impl Certificates {
+    fn add(&mut self, certificate: Arc<CertifiedKey>) {
+        let place = self.all.len();
+        let names = certificate
+            .cert
+            .first()
+            .map_or_else(Vec::new, identity::names);
+        for name in names {
+            let Name::Dns(name) = name else { continue };
+            let name = name.to_ascii_lowercase();
+            match name.strip_prefix("*.") {
+                Some(rest) => self.wild.entry(rest.to_owned()).or_default().push(place),
+                None => self.exact.entry(name).or_default().push(place),
+            }
+        }
+        self.all.push(certificate);
+    }
+
+    fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let can_check = |certificate: &&Arc<CertifiedKey>| {
+            certificate.key.choose_scheme(schemes).is_some()
+        };
+        let name = name.map(str::to_ascii_lowercase);
+        let exact = name.as_ref().and_then(|name| self.exact.get(name));
+        let wild = name
+            .as_ref()
+            .and_then(|name| self.wild.get(name.split_once('.')?.1));
+        let named = [exact, wild].into_iter().flatten().flatten();
+        named
+            .filter_map(|place| self.all.get(*place))
+            .find(can_check)
+            // Nobody's name: the client decides what to make of the first.
+            .or_else(|| self.all.iter().find(can_check))
+            .cloned()
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.choose(hello.server_name(), hello.signature_schemes())
+    }
+}
+
+#[cfg(test)]
+mod tests;
