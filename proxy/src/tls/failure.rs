@@ -186,7 +186,12 @@ fn said(error: &rustls::Error) -> String {
 fn names(presented: &[String]) -> String {
     const SHOWN: usize = 4;
     let more = presented.len().saturating_sub(SHOWN);
-    let shown = presented[..presented.len() - more].join(", ");
+    let shown: Vec<_> = presented[..presented.len() - more]
+        .iter()
+        // As the library writes them: `DnsName("shop")`.
+        .map(|name| name.split('"').nth(1).unwrap_or(name))
+        .collect();
+    let shown = shown.join(", ");
     match (presented.len(), more) {
         (0, _) => "no name at all".to_owned(),
         (_, 0) => shown,
@@ -230,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_certificate_with_many_names_is_a_short_sentence() {
-        let many: Vec<_> = (0..9).map(|n| n.to_string()).collect();
+        let many: Vec<_> = (0..9).map(|n| format!("DnsName(\"{n}\")")).collect();
         assert_eq!(names(&many), "0, 1, 2, 3 and 5 more");
         assert_eq!(names(&many[..2]), "0, 1");
         assert_eq!(names(&[]), "no name at all");
