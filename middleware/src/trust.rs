@@ -203,7 +203,12 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_what_can_be_read() {
-        for text in ["all", "none", "10.0.0.0/8,::1/128", "::1/128,*.shop.svc,spiffe://prod/*"] {
+        for text in [
+            "all",
+            "none",
+            "10.0.0.0/8,::1/128",
+            "::1/128,*.shop.svc,spiffe://prod/*",
+        ] {
             assert_eq!(text.parse::<Trust>().unwrap().to_string(), text);
         }
         for bad in ["", "10.0.0.0/33", "10.0.0/8", "10.0.0.0/+8", "all,::1", "x"] {

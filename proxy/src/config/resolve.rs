@@ -126,11 +126,7 @@ fn compose(
 }
 
 /// Certificates and authorities, each of which has something that it is for.
-fn tls(
-    settings: &Settings,
-    has_inbound: bool,
-    layers: &Layers,
-) -> Result<tls_room::Config, Error> {
+fn tls(settings: &Settings, has_inbound: bool, layers: &Layers) -> Result<tls_room::Config, Error> {
     let refused = |text: &str| Err(Error::Together(text.to_owned()));
     let certificates = settings.inbound_tls.0.clone();
     let client_ca = settings.client_ca.texts();

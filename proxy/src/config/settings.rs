@@ -14,8 +14,8 @@ use super::{
     layer::Layers,
     value::{
         App, Attributes, Bad, Bytes, Confidence, Count, Endpoint, Exporter, FilePath, Forwarders,
-        Headers, HostNames, Hosts, KeyPairs, Level, List, NamedSampler, OrOff, OrPropagators, Pause, Routes, Shape,
-        Switch, Text, Timeout, Value, Workers, Written,
+        Headers, HostNames, Hosts, KeyPairs, Level, List, NamedSampler, OrOff, OrPropagators,
+        Pause, Routes, Shape, Switch, Text, Timeout, Value, Workers, Written,
     },
 };
 use crate::{

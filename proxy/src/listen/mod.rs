@@ -271,11 +271,7 @@ impl<K: Stack> Listener<K> {
     }
 
     /// How the connection begins; `None` if it ends before, or takes too long.
-    async fn opening(
-        &self,
-        stream: Stream,
-        drain: &mut watch::Receiver<bool>,
-    ) -> Option<Opened> {
+    async fn opening(&self, stream: Stream, drain: &mut watch::Receiver<bool>) -> Option<Opened> {
         let mut reading = pin!(self.open(stream));
         let draining = async {
             let _ = drain.wait_for(|draining| *draining).await;

@@ -24,13 +24,7 @@ use super::{
     protocol::{Speech, Spoken},
     wire::Wire,
 };
-use crate::{
-    glimpse::Glimpsed,
-    headers,
-    processes::Carried,
-    tls::Connector,
-    watched::Watched,
-};
+use crate::{glimpse::Glimpsed, headers, processes::Carried, tls::Connector, watched::Watched};
 
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;

@@ -175,12 +175,10 @@ impl Trust {
                     let mut config = usual.clone();
                     // Sessions are only as good as what was verified when they were begun.
                     config.resumption = Resumption::default();
-                    config
-                        .dangerous()
-                        .set_certificate_verifier(Arc::new(ByUri {
-                            roots: roots.clone(),
-                            name: name.clone(),
-                        }));
+                    config.dangerous().set_certificate_verifier(Arc::new(ByUri {
+                        roots: roots.clone(),
+                        name: name.clone(),
+                    }));
                     Expected::Uri(Configs::of(&config))
                 }
             };
@@ -213,11 +211,13 @@ impl Trust {
 impl Configs {
     fn of(config: &ClientConfig) -> Self {
         let (h2, http1) = (b"h2".to_vec(), b"http/1.1".to_vec());
-        Self([vec![h2.clone(), http1.clone()], vec![http1], vec![h2]].map(|offered| {
-            let mut config = config.clone();
-            config.alpn_protocols = offered;
-            Arc::new(config)
-        }))
+        Self(
+            [vec![h2.clone(), http1.clone()], vec![http1], vec![h2]].map(|offered| {
+                let mut config = config.clone();
+                config.alpn_protocols = offered;
+                Arc::new(config)
+            }),
+        )
     }
 }
 

@@ -145,7 +145,9 @@ fn said(error: &rustls::Error) -> String {
                 "its certificate is not valid yet; is the clock of this host right?".to_owned()
             }
             C::Expired | C::ExpiredContext { .. } => "its certificate has expired".to_owned(),
-            C::UnknownIssuer => "its certificate is from an authority that is not trusted here".to_owned(),
+            C::UnknownIssuer => {
+                "its certificate is from an authority that is not trusted here".to_owned()
+            }
             C::NotValidForNameContext {
                 expected,
                 presented,

@@ -33,7 +33,9 @@ pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<Name> {
 
 fn names_of(certificate: &X509Certificate<'_>) -> impl Iterator<Item = Name> {
     let extension = certificate.subject_alternative_name().ok().flatten();
-    let names = extension.into_iter().flat_map(|ext| &ext.value.general_names);
+    let names = extension
+        .into_iter()
+        .flat_map(|ext| &ext.value.general_names);
     names.filter_map(|name| match name {
         GeneralName::DNSName(name) => Some(Name::Dns((*name).into())),
         GeneralName::URI(uri) => Some(Name::Uri((*uri).into())),

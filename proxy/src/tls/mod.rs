@@ -28,16 +28,16 @@ use std::{
 
 use throughline::tls::NamePattern;
 
-pub(crate) use self::{
-    client::{Offer, shaken},
-    stream::MaybeTls,
-};
 pub use self::{
     client::Connector,
     counters::{Counters, Reload, Side},
     failure::{Failure, Reason},
     files::{Error, Pair},
     server::{Accepted, Server},
+};
+pub(crate) use self::{
+    client::{Offer, shaken},
+    stream::MaybeTls,
 };
 
 /// What TLS is set up with.
@@ -129,7 +129,11 @@ impl Tls {
     pub fn load(config: Config) -> Result<Self, Error> {
         let counters = Arc::<Counters>::default();
         let stamp = files::Stamp::of(config.files());
-        let terms = config.inbound.as_ref().map(server::Terms::load).transpose()?;
+        let terms = config
+            .inbound
+            .as_ref()
+            .map(server::Terms::load)
+            .transpose()?;
         let trust = client::Trust::load(&config.upstream)?;
         Ok(Self(Arc::new(Shared {
             server: Server::new(terms, counters.clone()),
@@ -211,7 +215,11 @@ impl Tls {
         // Looked at first: what changes while it is read is noticed later.
         loaded.stamp = files::Stamp::of(config.files());
         let read = || {
-            let terms = config.inbound.as_ref().map(server::Terms::load).transpose()?;
+            let terms = config
+                .inbound
+                .as_ref()
+                .map(server::Terms::load)
+                .transpose()?;
             Ok((terms, client::Trust::load(&config.upstream)?))
         };
         match read() {

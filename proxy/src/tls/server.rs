@@ -157,7 +157,8 @@ impl Terms {
         // Sessions are kept by clients, sealed with a key of this process that changes every six hours.
         // New terms have a new key: what was agreed on old ones is not taken up on them.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Ticketer::new().map_err(|error| Error(format!("inbound_tls: {error}")))?;
+        config.ticketer =
+            Ticketer::new().map_err(|error| Error(format!("inbound_tls: {error}")))?;
         config.send_tls13_tickets = 1;
         Ok(Self {
             config: Arc::new(config),
@@ -286,9 +287,8 @@ impl Certificates {
     }
 
     fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        let can_check = |certificate: &&Arc<CertifiedKey>| {
-            certificate.key.choose_scheme(schemes).is_some()
-        };
+        let can_check =
+            |certificate: &&Arc<CertifiedKey>| certificate.key.choose_scheme(schemes).is_some();
         let name = name.map(str::to_ascii_lowercase);
         let exact = name.as_ref().and_then(|name| self.exact.get(name));
         let wild = name

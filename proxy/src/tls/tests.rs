@@ -42,12 +42,17 @@ fn what_is_wrong_with_a_file_is_one_sentence_with_setting_file_and_cure() {
         certificate: good.certificate.clone(),
         key: other.key.clone(),
     });
-    let locked = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let locked =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for (config, parts) in [
         (
             with(&files.path("none.crt"), &good.key),
-            ["inbound_tls: ", "none.crt cannot be read (No such file", "give the path"],
+            [
+                "inbound_tls: ",
+                "none.crt cannot be read (No such file",
+                "give the path",
+            ],
         ),
         (
             with(&good.certificate, &files.path("none.key")),
@@ -55,23 +60,43 @@ fn what_is_wrong_with_a_file_is_one_sentence_with_setting_file_and_cure() {
         ),
         (
             with(&good.certificate, &other.key),
-            ["inbound_tls: ", "other.key is not that of the certificate", "made together"],
+            [
+                "inbound_tls: ",
+                "other.key is not that of the certificate",
+                "made together",
+            ],
         ),
         (
             with(&bad("empty.crt", ""), &good.key),
-            ["inbound_tls: ", "empty.crt holds no certificate", "BEGIN CERTIFICATE"],
+            [
+                "inbound_tls: ",
+                "empty.crt holds no certificate",
+                "BEGIN CERTIFICATE",
+            ],
         ),
         (
             with(&good.certificate, &bad("empty.key", "")),
-            ["inbound_tls: ", "empty.key holds no private key", "BEGIN PRIVATE KEY"],
+            [
+                "inbound_tls: ",
+                "empty.key holds no private key",
+                "BEGIN PRIVATE KEY",
+            ],
         ),
         (
             with(&good.key, &good.certificate),
-            ["inbound_tls: ", "good.key holds no certificate", "BEGIN CERTIFICATE"],
+            [
+                "inbound_tls: ",
+                "good.key holds no certificate",
+                "BEGIN CERTIFICATE",
+            ],
         ),
         (
             with(&good.certificate, &bad("locked.key", locked)),
-            ["inbound_tls: ", "locked.key is locked with a passphrase", "openssl pkey"],
+            [
+                "inbound_tls: ",
+                "locked.key is locked with a passphrase",
+                "openssl pkey",
+            ],
         ),
         (
             with(&bad("half.crt", half), &good.key),
@@ -95,7 +120,11 @@ fn what_is_wrong_with_a_file_is_one_sentence_with_setting_file_and_cure() {
         ),
         (
             shown,
-            ["upstream_certificate: ", "other.key is not that of", "made together"],
+            [
+                "upstream_certificate: ",
+                "other.key is not that of",
+                "made together",
+            ],
         ),
     ] {
         let error = Tls::load(config).unwrap_err().to_string();

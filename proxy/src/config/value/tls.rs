@@ -81,8 +81,7 @@ impl Value for HostNames {
 
 impl Scalar for NamePattern {
     fn from_text(text: &str) -> Result<Self, Bad> {
-        text.parse()
-            .map_err(|error| Bad::new(format!("{error}")))
+        text.parse().map_err(|error| Bad::new(format!("{error}")))
     }
 
     fn to_text(&self) -> String {

@@ -121,7 +121,10 @@ async fn sni_chooses_the_certificate_and_the_first_is_for_any_other() {
     let met = scene.meet("a.prices.shop.svc").await;
     assert_eq!(met.reasons().0, Some(Reason::WrongName));
     let said = met.caller.unwrap_err().to_string();
-    assert!(said.contains("not for a.prices.shop.svc, but for orders.shop"), "{said}");
+    assert!(
+        said.contains("not for a.prices.shop.svc, but for orders.shop"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -131,7 +134,10 @@ async fn a_failure_is_a_word_and_a_sentence() {
     let stranger = Authority::new("stranger");
     scene.config.upstream.ca = vec![scene.files.write("other.crt", &stranger.pem())];
     let met = scene.meet("shop").await;
-    assert_eq!(met.reasons(), (Some(Reason::UnknownCa), Some(Reason::Refused)));
+    assert_eq!(
+        met.reasons(),
+        (Some(Reason::UnknownCa), Some(Reason::Refused))
+    );
 
     let expired = scene.ca.expired(&["shop"]);
     let pair = scene.files.pair("old", &expired);
@@ -211,7 +217,11 @@ async fn a_client_has_to_have_one_of_the_names() {
         scene.show(&issued);
         let met = scene.meet("shop").await;
         let reason = met.server.err().map(|failure| failure.reason);
-        assert_eq!(reason, (!is_served).then_some(Reason::WrongName), "{names:?}");
+        assert_eq!(
+            reason,
+            (!is_served).then_some(Reason::WrongName),
+            "{names:?}"
+        );
     }
 }
 
@@ -258,7 +268,10 @@ async fn a_session_is_taken_up_until_the_terms_are_others() {
     assert!(!first.handshake.resumed);
     let second = session().await;
     assert!(second.handshake.resumed);
-    assert_eq!(second.client, first.client, "who it is is known from before");
+    assert_eq!(
+        second.client, first.client,
+        "who it is is known from before"
+    );
     let caller = tls.connector();
     tls.reload().unwrap();
     let third = meet(&tls.server(), &caller, "shop").await;
@@ -277,5 +290,8 @@ fn the_first_that_a_client_can_check_is_taken() {
     let chosen = certificates.choose(Some("shop"), &[SignatureScheme::ECDSA_NISTP256_SHA256]);
     assert!(Arc::ptr_eq(&chosen.unwrap(), &certificates.all[0]));
     let none = certificates.choose(Some("shop"), &[SignatureScheme::RSA_PSS_SHA256]);
-    assert!(none.is_none(), "no certificate is better than one that cannot be checked");
+    assert!(
+        none.is_none(),
+        "no certificate is better than one that cannot be checked"
+    );
 }
