@@ -278,7 +278,10 @@ impl Bound {
                 false => Origin::http(&app.host, app.port),
             };
             let app = pool.upstream(&origin, config.app_protocol);
-            let stack = Inbound::new(app, stacks.inbound());
+            let mut stack = Inbound::new(app, stacks.inbound());
+            if config.listen.transparent {
+                stack = stack.redirected(pool.clone(), config.app_protocol);
+            }
             let listen = Listener::new(
                 stack,
                 config.listen,

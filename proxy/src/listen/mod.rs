@@ -9,6 +9,7 @@
 mod connection;
 mod handshake;
 mod preface;
+mod redirected;
 
 use std::{
     convert::Infallible,
@@ -36,7 +37,10 @@ use tokio::sync::{Notify, watch};
 use tower::Service;
 
 pub use self::connection::{Connection, Draining};
-use self::{connection::Expired, preface::Opening};
+use self::{
+    connection::Expired,
+    preface::{Opening, Speech},
+};
 use crate::{
     bell::{self, First},
     hold::Holding,
@@ -55,6 +59,8 @@ pub struct Config {
     pub max_header_bytes: usize,
     /// The most requests that one h2 connection may have open.
     pub max_streams: u32,
+    /// Whether connections may have been on their way to somebody else.
+    pub transparent: bool,
 }
 
 impl Default for Config {
@@ -64,6 +70,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(60),
             max_header_bytes: 64 * 1024,
             max_streams: 256,
+            transparent: false,
         }
     }
 }
@@ -204,9 +211,13 @@ impl<K: Stack> Listener<K> {
     /// Step 1 of the way of a request: serves all requests of one connection.
     async fn serve(&self, stream: Stream, counted: Counted) {
         let socket = stream.get_socket_digest();
+        let destination = match (&socket, self.config.transparent) {
+            (Some(socket), true) => redirected::destination(socket),
+            _ => None,
+        };
         let mut drain = self.drain.clone();
         let opened = tokio::select! {
-            opened = self.opening(stream, &mut drain) => opened,
+            opened = self.opening(stream, destination.is_some(), &mut drain) => opened,
             () = self.connections.until_cut() => None,
         };
         let Some(Opened {
@@ -218,10 +229,16 @@ impl<K: Stack> Listener<K> {
             return;
         };
 
+        let Opening {
+            speech,
+            bytes,
+            first_byte,
+        } = opening;
         let connection = Connection::new(
             socket,
-            opening.is_http2,
-            opening.first_byte,
+            destination,
+            speech == Speech::Http2,
+            first_byte,
             self.pipeline.clone(),
             Some(counted),
         );
@@ -230,11 +247,8 @@ impl<K: Stack> Listener<K> {
             service: Mutex::new(self.stack.service(&connection)),
             connection: connection.clone(),
         };
-        let Opening {
-            is_http2, bytes, ..
-        } = opening;
         let io = TokioIo::new(Watched::reading_again(stream, bytes, connection.clone()));
-        if is_http2 {
+        if speech == Speech::Http2 {
             let serving = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .auto_date_header(false)
@@ -271,8 +285,13 @@ impl<K: Stack> Listener<K> {
     }
 
     /// How the connection begins; `None` if it ends before, or takes too long.
-    async fn opening(&self, stream: Stream, drain: &mut watch::Receiver<bool>) -> Option<Opened> {
-        let mut reading = pin!(self.open(stream));
+    async fn opening(
+        &self,
+        stream: Stream,
+        is_redirected: bool,
+        drain: &mut watch::Receiver<bool>,
+    ) -> Option<Opened> {
+        let mut reading = pin!(self.open(stream, is_redirected));
         let draining = async {
             let _ = drain.wait_for(|draining| *draining).await;
         };
@@ -286,14 +305,20 @@ impl<K: Stack> Listener<K> {
     }
 
     /// The handshake, where there is one, and the first bytes of the first request.
-    async fn open(&self, stream: Stream) -> Option<Opened> {
+    ///
+    /// A connection that was redirected begins on the same terms as any other: nobody gets around them.
+    async fn open(&self, stream: Stream, is_redirected: bool) -> Option<Opened> {
         let terms = self.tls.as_ref().and_then(Server::terms);
         let (mut stream, session) = match terms {
             // In a box: most connections have no use for its room.
             Some(terms) => Box::pin(handshake::greet(stream, terms)).await?,
             None => (MaybeTls::Clear(stream), None),
         };
-        let opening = preface::read(&mut stream).await.ok()??;
+        let decide = match is_redirected {
+            true => redirected::decide,
+            false => preface::decide,
+        };
+        let opening = preface::read(&mut stream, decide).await.ok()??;
         Some(Opened {
             stream,
             session,

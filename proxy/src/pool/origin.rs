@@ -1,5 +1,7 @@
 //! Where requests go: scheme, host and port.
 
+use std::net::SocketAddr;
+
 use http::{
     Uri,
     uri::{Authority, Scheme as UriScheme},
@@ -25,6 +27,12 @@ impl Origin {
     #[must_use]
     pub fn https(host: &str, port: u16) -> Self {
         Self::new(Scheme::Https, host, port)
+    }
+
+    /// The origin at this address, in clear.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self::http(&address.ip().to_string(), address.port())
     }
 
     fn new(scheme: Scheme, host: &str, port: u16) -> Self {
