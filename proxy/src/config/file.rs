@@ -412,6 +412,13 @@ mod tests {
             many(&["127.0.0.1:1=stock:80"])
         );
         assert_eq!(
+            written(
+                "inbound_tls: [{certificate: a.crt, key: a.key}, {certificate: both.pem}]",
+                "inbound_tls"
+            ),
+            many(&["a.crt=a.key", "both.pem"])
+        );
+        assert_eq!(
             written("otlp_headers: {a: 1, b: x}", "otlp_headers"),
             Written::Pairs(vec![
                 ("a".to_owned(), "1".to_owned()),
@@ -490,6 +497,14 @@ mod tests {
             (
                 "routes: [a=b]\n",
                 ["t.yaml:1:10: routes", "upstream: stock:80"],
+            ),
+            (
+                "inbound_tls: [{key: a.key}]\n",
+                ["t.yaml:1:", "`certificate`"],
+            ),
+            (
+                "inbound_tls: [a.crt]\n",
+                ["t.yaml:1:", "certificate: /tls/tls.crt"],
             ),
             ("app: 1\n---\napp: 2\n", ["t.yaml:", "multiple"]),
             ("app: *nobody\n", ["t.yaml:1:6: app", "unknown"]),

@@ -339,7 +339,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Origin;
+    use crate::{config::Origin, tls::ClientAuth};
 
     fn sources(flags: &[(&str, &str)], environment: &[(&str, &str)], file: &str) -> Sources {
         let map = |pairs: &[(&str, &str)]| {
@@ -428,6 +428,60 @@ mod tests {
         ] {
             let resolved = resolve(&sources(flags, environment, file)).unwrap();
             assert_eq!(origin(&resolved, "name"), expected);
+        }
+    }
+
+    #[test]
+    fn certificates_and_authorities_find_their_sides() {
+        let file = "{app: 'https://shop:8443', inbound_tls: [{certificate: a.crt, key: a.key}], \
+                    client_ca: [c.crt], client_names: ['*.shop.svc'], client_auth: optional, \
+                    upstream_ca: [system, u.crt], upstream_certificate: both.pem, \
+                    upstream_names: {shop: shop.svc}}";
+        let config = resolve(&sources(&[], &[], file)).unwrap().config;
+        assert!(config.app.unwrap().is_tls);
+        let inbound = config.tls.inbound.unwrap();
+        assert_eq!(inbound.certificates[0].key, PathBuf::from("a.key"));
+        assert_eq!(inbound.client_ca, [PathBuf::from("c.crt")]);
+        assert_eq!(inbound.client_auth, ClientAuth::Optional);
+        assert!(!inbound.plaintext);
+        let upstream = config.tls.upstream;
+        assert!(upstream.system_roots);
+        assert_eq!(upstream.ca, [PathBuf::from("u.crt")]);
+        assert_eq!(upstream.certificate.unwrap().key, PathBuf::from("both.pem"));
+        assert_eq!(upstream.names[0].0, "shop");
+
+        let tls = resolve(&Sources::default()).unwrap().config.tls;
+        assert_eq!(tls, tls_room::Config::default());
+        let only = resolve(&sources(&[("upstream_ca", "u.crt")], &[], ""));
+        assert!(!only.unwrap().config.tls.upstream.system_roots);
+    }
+
+    #[test]
+    fn what_tls_is_told_has_something_that_it_is_for() {
+        for (file, part) in [
+            (
+                "{app: 1, client_ca: [c.crt]}",
+                "client_ca is given, but callers are spoken to in clear",
+            ),
+            (
+                "{app: 1, inbound_plaintext: on}",
+                "inbound_plaintext is given, but callers are spoken to in clear",
+            ),
+            (
+                "{inbound: off, inbound_tls: [{certificate: a}]}",
+                "inbound_tls is given, but there is no inbound listener",
+            ),
+            (
+                "{app: 1, inbound_tls: [{certificate: a}], client_auth: optional}",
+                "client_auth is given, but clients are not asked",
+            ),
+            (
+                "upstream_key: a",
+                "upstream_key is given, but not the certificate",
+            ),
+        ] {
+            let error = error(&sources(&[], &[], file));
+            assert!(error.contains(part), "{file}: {error}");
         }
     }
 
