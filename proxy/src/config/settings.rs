@@ -191,7 +191,7 @@ settings! {
         client_auth: ClientAuth { "required|optional", default "required", example "required" }
 
         /// The subject alternative names of which a caller's certificate must have one, DNS names and
-        /// URIs; `none` for any name. `*` stands for one label, the first of a DNS name or the last of a
+        /// URIs; `none` for any. `*` stands for one label, the first of a DNS name or the last of a
         /// URI.
         client_names: List<NamePattern> { "NAMES", default "none",
             example "[\"*.shop.svc\", \"spiffe://prod/ns/shop/*\"]" }

@@ -10,7 +10,7 @@ use throughline::tls::Session;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::server::TlsStream;
 
-use crate::tls::{Accepted, MaybeTls, Reason};
+use crate::tls::{Acceptor, MaybeTls, Reason};
 
 /// What HTTP is spoken on.
 pub(super) type Transport = MaybeTls<Stream, TlsStream<Stream>>;
@@ -28,7 +28,7 @@ const MAX_REST: u64 = 64 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Counts a connection that is given up, by whoever bounds its time.
-struct Unfinished<'t>(&'t Accepted, bool);
+struct Unfinished<'t>(&'t Acceptor, bool);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
@@ -41,8 +41,10 @@ impl Drop for Unfinished<'_> {
 /// What to speak HTTP on; `None` if the client is not one to speak with.
 pub(super) async fn greet(
     mut stream: Stream,
-    terms: Accepted,
+    terms: Acceptor,
 ) -> Option<(Transport, Option<Session>)> {
+    let socket = stream.get_socket_digest();
+    let peer = socket.and_then(|socket| socket.peer_addr().cloned());
     let mut first = [0];
     // A client that says nothing has not begun a handshake.
     if !stream.try_peek(&mut first).await.unwrap_or(false) {
@@ -51,7 +53,7 @@ pub(super) async fn greet(
     if !terms.is_tls(first[0]) {
         return Some((MaybeTls::Clear(stream), None));
     }
-    if Accepted::is_request(first[0]) {
+    if Acceptor::is_request(first[0]) {
         terms.failed(Reason::NotTls);
         refuse(stream).await;
         return None;
@@ -62,7 +64,7 @@ pub(super) async fn greet(
     match accepted {
         Ok((stream, session)) => Some((MaybeTls::Tls(Box::new(stream)), Some(session))),
         Err(failure) => {
-            tracing::debug!(%failure, "a caller's TLS handshake failed");
+            tracing::debug!(%failure, ?peer, "a caller's TLS handshake failed");
             None
         }
     }

@@ -157,7 +157,10 @@ impl Trust {
         names: &[(String, NamePattern)],
     ) -> Self {
         let roots = Arc::new(roots);
-        let base = ClientConfig::builder().with_root_certificates(roots.clone());
+        let base = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .expect("the provider has ciphers of both versions")
+            .with_root_certificates(roots.clone());
         let usual = match &shown {
             Some(shown) => {
                 base.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown.clone())))

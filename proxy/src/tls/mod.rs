@@ -33,7 +33,7 @@ pub use self::{
     counters::{Counters, Reload, Side},
     failure::{Failure, Reason},
     files::{Error, Pair},
-    server::{Accepted, Server},
+    server::{Acceptor, Server},
 };
 pub(crate) use self::{
     client::{Offer, shaken},

@@ -49,7 +49,7 @@ pub(super) struct Terms {
 }
 
 /// The terms that one connection is accepted on.
-pub struct Accepted {
+pub struct Acceptor {
     terms: Arc<Terms>,
     counters: Arc<Counters>,
 }
@@ -71,9 +71,9 @@ impl Server {
 
     /// The terms for a connection that begins now; `None` where all is in clear.
     #[must_use]
-    pub fn terms(&self) -> Option<Accepted> {
+    pub fn terms(&self) -> Option<Acceptor> {
         let terms = self.terms.read().unwrap_or_else(PoisonError::into_inner);
-        terms.clone().map(|terms| Accepted {
+        terms.clone().map(|terms| Acceptor {
             terms,
             counters: self.counters.clone(),
         })
@@ -86,13 +86,13 @@ impl fmt::Debug for Server {
     }
 }
 
-impl fmt::Debug for Accepted {
+impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Accepted").finish_non_exhaustive()
+        f.debug_struct("Acceptor").finish_non_exhaustive()
     }
 }
 
-impl Accepted {
+impl Acceptor {
     /// Whether a connection that begins with this byte is to speak TLS.
     #[must_use]
     pub fn is_tls(&self, first: u8) -> bool {
