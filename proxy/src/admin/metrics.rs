@@ -212,6 +212,17 @@ fn handshakes(page: &mut Page, tls: &tls::Counters) {
     for outcome in Reload::ALL {
         page.sample(&[("outcome", outcome.name())], tls.reloads(outcome));
     }
+    let ends = tls.ends();
+    if !ends.is_empty() {
+        page.family(
+            "throughline_tls_certificate_not_after_seconds",
+            "gauge",
+            "When each of our own certificates ends, in seconds since 1970.",
+        );
+        for end in ends {
+            page.sample(&[("certificate", &end.certificate)], end.seconds);
+        }
+    }
 }
 
 /// The text so far, and the metric family that samples are added to.

@@ -26,7 +26,7 @@ use tokio_rustls::{
 };
 
 use super::{
-    Counters, Error, Failure, Reason, Side, Upstream,
+    Counters, End, Error, Failure, Reason, Side, Upstream,
     files::{self, provider},
     identity,
 };
@@ -135,7 +135,7 @@ impl fmt::Debug for Connector {
 
 impl Trust {
     /// Reads what `upstream` names.
-    pub(super) fn load(upstream: &Upstream) -> Result<Self, Error> {
+    pub(super) fn load(upstream: &Upstream, ends: &mut Vec<End>) -> Result<Self, Error> {
         let mut roots = if upstream.system_roots {
             system_roots()
         } else {
@@ -144,16 +144,18 @@ impl Trust {
         for path in &upstream.ca {
             files::authorities("upstream_ca", path, &mut roots)?;
         }
-        let shown = upstream.certificate.as_ref();
-        let shown = shown
-            .map(|pair| pair.load("upstream_certificate"))
-            .transpose()?;
-        Ok(Self::of(roots, shown, &upstream.names))
+        let mut shown = None;
+        if let Some(pair) = &upstream.certificate {
+            let (certificate, end) = pair.load("upstream_certificate")?;
+            shown = Some(certificate);
+            ends.extend(end);
+        }
+        Ok(Self::of(roots, shown.as_ref(), &upstream.names))
     }
 
     fn of(
         roots: RootCertStore,
-        shown: Option<Arc<CertifiedKey>>,
+        shown: Option<&Arc<CertifiedKey>>,
         names: &[(String, NamePattern)],
     ) -> Self {
         let roots = Arc::new(roots);
@@ -161,7 +163,7 @@ impl Trust {
             .with_safe_default_protocol_versions()
             .expect("the provider has ciphers of both versions")
             .with_root_certificates(roots.clone());
-        let usual = match &shown {
+        let usual = match shown {
             Some(shown) => {
                 base.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown.clone())))
             }

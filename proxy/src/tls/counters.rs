@@ -1,6 +1,9 @@
-//! How often handshakes failed and certificates were read again.
+//! How often handshakes failed and certificates were read again, and until when these hold.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use super::Reason;
 
@@ -50,12 +53,22 @@ impl Reload {
     }
 }
 
+/// When a certificate of ours ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Its file.
+    pub certificate: String,
+    /// Its last second, since 1970.
+    pub seconds: i64,
+}
+
 /// Counters of TLS, which the admin port shows.
 #[derive(Debug, Default)]
 pub struct Counters {
     done: [AtomicU64; 2],
     failed: [[AtomicU64; Reason::ALL.len()]; 2],
     reloads: [AtomicU64; 2],
+    ends: Mutex<Vec<End>>,
 }
 
 impl Counters {
@@ -75,6 +88,20 @@ impl Counters {
     #[must_use]
     pub fn reloads(&self, outcome: Reload) -> u64 {
         self.reloads[outcome as usize].load(Ordering::Relaxed)
+    }
+
+    /// When each of our certificates ends.
+    #[must_use]
+    pub fn ends(&self) -> Vec<End> {
+        self.in_use().clone()
+    }
+
+    pub(super) fn hold_until(&self, ends: Vec<End>) {
+        *self.in_use() = ends;
+    }
+
+    fn in_use(&self) -> MutexGuard<'_, Vec<End>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn done(&self, side: Side) {

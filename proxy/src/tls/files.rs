@@ -22,6 +22,8 @@ use tokio_rustls::rustls::{
     sign::CertifiedKey,
 };
 
+use super::{End, identity};
+
 /// More than this is no certificate and no bundle of them.
 const MAX_BYTES: u64 = 4 << 20;
 
@@ -39,12 +41,22 @@ impl Pair {
         [&self.certificate, &self.key].into_iter()
     }
 
-    /// Reads both, as `setting` names them.
-    pub(super) fn load(&self, setting: &str) -> Result<Arc<CertifiedKey>, Error> {
+    /// Reads both, as `setting` names them, and tells when the certificate ends.
+    pub(super) fn load(&self, setting: &str) -> Result<(Arc<CertifiedKey>, Option<End>), Error> {
         let chain = certificates(setting, &self.certificate)?;
         let key = key(setting, &self.key)?;
         CertifiedKey::from_der(chain, key, &provider())
-            .map(Arc::new)
+            .map(|pair| {
+                let end = pair
+                    .cert
+                    .first()
+                    .and_then(identity::ends)
+                    .map(|seconds| End {
+                        certificate: self.certificate.display().to_string(),
+                        seconds,
+                    });
+                (Arc::new(pair), end)
+            })
             .map_err(|error| match error {
                 rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Error(format!(
                     "{setting}: the key {} is not that of the certificate {}; give the two that \

@@ -23,6 +23,12 @@ pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Client> {
     })
 }
 
+/// The last second of `certificate`, since 1970.
+pub(super) fn ends(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some(parsed.validity().not_after.timestamp())
+}
+
 /// The names that `certificate` is issued for.
 pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<Name> {
     match X509Certificate::from_der(certificate) {

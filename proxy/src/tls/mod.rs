@@ -23,14 +23,14 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use throughline::tls::NamePattern;
+use throughline::{ambient, tls::NamePattern};
 
 pub use self::{
     client::Connector,
-    counters::{Counters, Reload, Side},
+    counters::{Counters, End, Reload, Side},
     failure::{Failure, Reason},
     files::{Error, Pair},
     server::{Acceptor, Server},
@@ -115,6 +115,36 @@ struct Shared {
     loaded: Mutex<Loaded>,
 }
 
+/// What all files of a configuration come to.
+struct Read {
+    terms: Option<server::Terms>,
+    trust: client::Trust,
+    ends: Vec<End>,
+}
+
+impl Read {
+    fn files_of(config: &Config) -> Result<Self, Error> {
+        let mut ends = Vec::new();
+        let inbound = config.inbound.as_ref();
+        let terms = inbound
+            .map(|inbound| server::Terms::load(inbound, &mut ends))
+            .transpose()?;
+        let trust = client::Trust::load(&config.upstream, &mut ends)?;
+        let now = ambient::wall().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.unwrap_or_default().as_secs();
+        for end in &ends {
+            if u64::try_from(end.seconds).is_ok_and(|seconds| seconds < now) {
+                let certificate = &end.certificate;
+                tracing::warn!(
+                    "the certificate {certificate} has expired, and others will refuse it; write a \
+                     new one in its place, which is taken up by itself"
+                );
+            }
+        }
+        Ok(Self { terms, trust, ends })
+    }
+}
+
 struct Loaded {
     config: Config,
     stamp: files::Stamp,
@@ -129,12 +159,8 @@ impl Tls {
     pub fn load(config: Config) -> Result<Self, Error> {
         let counters = Arc::<Counters>::default();
         let stamp = files::Stamp::of(config.files());
-        let terms = config
-            .inbound
-            .as_ref()
-            .map(server::Terms::load)
-            .transpose()?;
-        let trust = client::Trust::load(&config.upstream)?;
+        let Read { terms, trust, ends } = Read::files_of(&config)?;
+        counters.hold_until(ends);
         Ok(Self(Arc::new(Shared {
             server: Server::new(terms, counters.clone()),
             connector: Connector::new(trust, counters.clone()),
@@ -190,19 +216,19 @@ impl Tls {
             tokio::time::sleep(LOOK).await;
             let tls = self.clone();
             // Files may be on a disk that is slow, and this thread has requests to carry.
-            let looked = tokio::task::spawn_blocking(move || tls.look(seen)).await;
+            let looked = tokio::task::spawn_blocking(move || tls.look(seen.as_ref())).await;
             seen = looked.unwrap_or_default();
         }
     }
 
     /// Looks at the files: `seen` is how they looked before, if that was new. Reloads if they still do.
-    fn look(&self, seen: Option<files::Stamp>) -> Option<files::Stamp> {
+    fn look(&self, seen: Option<&files::Stamp>) -> Option<files::Stamp> {
         let mut loaded = self.loaded();
         let now = files::Stamp::of(loaded.config.files());
         if now == loaded.stamp {
             return None;
         }
-        if seen.as_ref() != Some(&now) {
+        if seen != Some(&now) {
             return Some(now);
         }
         let config = loaded.config.clone();
@@ -214,16 +240,9 @@ impl Tls {
     fn replace(&self, loaded: &mut Loaded, config: Config) -> Result<(), Error> {
         // Looked at first: what changes while it is read is noticed later.
         loaded.stamp = files::Stamp::of(config.files());
-        let read = || {
-            let terms = config
-                .inbound
-                .as_ref()
-                .map(server::Terms::load)
-                .transpose()?;
-            Ok((terms, client::Trust::load(&config.upstream)?))
-        };
-        match read() {
-            Ok((terms, trust)) => {
+        match Read::files_of(&config) {
+            Ok(Read { terms, trust, ends }) => {
+                self.0.counters.hold_until(ends);
                 self.0.server.replace(terms);
                 self.0.connector.replace(trust);
                 loaded.config = config;

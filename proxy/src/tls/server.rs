@@ -29,7 +29,7 @@ use tokio_rustls::{
 };
 
 use super::{
-    ClientAuth, Counters, Error, Failure, Inbound, Reason, Side,
+    ClientAuth, Counters, End, Error, Failure, Inbound, Reason, Side,
     client::handshake,
     files::{self, provider},
     identity,
@@ -140,10 +140,12 @@ impl Acceptor {
 
 impl Terms {
     /// Reads what `inbound` names.
-    pub(super) fn load(inbound: &Inbound) -> Result<Self, Error> {
+    pub(super) fn load(inbound: &Inbound, ends: &mut Vec<End>) -> Result<Self, Error> {
         let mut certificates = Certificates::default();
         for pair in &inbound.certificates {
-            certificates.add(pair.load("inbound_tls")?);
+            let (certificate, end) = pair.load("inbound_tls")?;
+            certificates.add(certificate);
+            ends.extend(end);
         }
         let building = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()

@@ -175,20 +175,20 @@ fn a_change_is_taken_up_when_it_has_stood_for_one_more_look() {
     let seen = tls.look(None);
     assert!(seen.is_some());
     files.write("shop.key", &next.key);
-    let seen = tls.look(seen);
+    let seen = tls.look(seen.as_ref());
     assert!(seen.is_some(), "it is changing still");
-    assert_eq!(tls.look(seen), None);
+    assert_eq!(tls.look(seen.as_ref()), None);
     assert_eq!(taken(), 1);
     assert_eq!(tls.look(None), None);
     assert_eq!(taken(), 1, "once for each change");
 
     // What is bad is tried once, and again when it has become something else.
     files.write("shop.key", "bad");
-    assert_eq!(tls.look(tls.look(None)), None);
-    assert_eq!(tls.look(tls.look(None)), None);
+    assert_eq!(tls.look(tls.look(None).as_ref()), None);
+    assert_eq!(tls.look(tls.look(None).as_ref()), None);
     assert_eq!(tls.counters().reloads(Reload::Refused), 1);
     files.write("shop.key", &next.key);
-    assert_eq!(tls.look(tls.look(None)), None);
+    assert_eq!(tls.look(tls.look(None).as_ref()), None);
     assert_eq!(taken(), 2);
 }
 
@@ -213,7 +213,7 @@ fn the_swap_of_a_link_is_a_change() {
     .unwrap();
     symlink("2", files.path("..new")).unwrap();
     fs::rename(files.path("..new"), files.path("..data")).unwrap();
-    assert_eq!(tls.look(tls.look(None)), None);
+    assert_eq!(tls.look(tls.look(None).as_ref()), None);
     assert_eq!(tls.counters().reloads(Reload::Taken), 1);
 }
 
@@ -229,4 +229,19 @@ fn another_configuration_is_gone_by_or_refused_as_a_whole() {
     assert!(tls.server().terms().is_none());
     tls.reconfigure(inbound(pair)).unwrap();
     assert!(tls.server().terms().is_some());
+}
+
+#[test]
+fn it_is_told_until_when_a_certificate_holds() {
+    let (files, ca) = (Files::new(), Authority::new("house"));
+    let pair = files.pair("shop", &ca.expired(&["shop"]));
+    let tls = Tls::load(inbound(pair.clone())).unwrap();
+    let ends = tls.counters().ends();
+    assert_eq!(ends.len(), 1);
+    assert_eq!(ends[0].certificate, pair.certificate.display().to_string());
+    // `date -d 2002-01-01Z +%s`.
+    assert_eq!(ends[0].seconds, 1_009_843_200);
+    files.pair("shop", &ca.issue(&["shop"]));
+    tls.reload().unwrap();
+    assert!(tls.counters().ends()[0].seconds > 1_009_843_200);
 }

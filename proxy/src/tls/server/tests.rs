@@ -285,7 +285,7 @@ fn the_first_that_a_client_can_check_is_taken() {
     let mut certificates = Certificates::default();
     for n in ["0", "1"] {
         let pair = files.pair(n, &ca.issue(&["shop"]));
-        certificates.add(pair.load("inbound_tls").unwrap());
+        certificates.add(pair.load("inbound_tls").unwrap().0);
     }
     let chosen = certificates.choose(Some("shop"), &[SignatureScheme::ECDSA_NISTP256_SHA256]);
     assert!(Arc::ptr_eq(&chosen.unwrap(), &certificates.all[0]));
