@@ -12,15 +12,9 @@ use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        self, CertificateError, ClientConfig, CommonState, DigitallySignedStruct, HandshakeKind,
-        ProtocolVersion, RootCertStore, SignatureScheme,
-        client::{
-            Resumption,
-            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-            verify_server_cert_signed_by_trust_anchor,
-        },
-        pki_types::{CertificateDer, ServerName, UnixTime},
-        server::ParsedCertificate,
+        ClientConfig, CommonState, HandshakeKind, ProtocolVersion, RootCertStore,
+        client::Resumption,
+        pki_types::ServerName,
         sign::{CertifiedKey, SingleCertAndKey},
     },
 };
@@ -28,7 +22,7 @@ use tokio_rustls::{
 use super::{
     Counters, End, Error, Failure, Reason, Side, Upstream,
     files::{self, provider},
-    identity,
+    verify::ByUri,
 };
 
 /// What an upstream is offered to speak.
@@ -251,62 +245,4 @@ pub(super) fn handshake(tls: &CommonState) -> Handshake {
 pub(crate) fn shaken<T>(stream: &TlsStream<T>) -> (Handshake, bool) {
     let (_, tls) = stream.get_ref();
     (handshake(tls), tls.alpn_protocol() == Some(b"h2"))
-}
-
-/// A verifier for certificates that are issued for a URI, as SPIFFE's are, and not for a host.
-#[derive(Debug)]
-struct ByUri {
-    roots: Arc<RootCertStore>,
-    name: NamePattern,
-}
-
-impl ServerCertVerifier for ByUri {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let certificate = ParsedCertificate::try_from(end_entity)?;
-        let algorithms = provider().signature_verification_algorithms;
-        verify_server_cert_signed_by_trust_anchor(
-            &certificate,
-            &self.roots,
-            intermediates,
-            now,
-            algorithms.all,
-        )?;
-        let shown = identity::names(end_entity);
-        if shown.iter().any(|name| self.name.matches(name)) {
-            return Ok(ServerCertVerified::assertion());
-        }
-        Err(CertificateError::ApplicationVerificationFailure.into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = provider().signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = provider().signature_verification_algorithms;
-        algorithms.supported_schemes()
-    }
 }

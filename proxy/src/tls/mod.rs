@@ -15,9 +15,11 @@ mod failure;
 mod files;
 mod identity;
 mod server;
+mod sni;
 mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
+mod verify;
 
 use std::{
     fmt,

@@ -1,29 +1,18 @@
 //! What meets callers: certificates chosen by SNI, and who the caller has to be.
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{Arc, PoisonError, RwLock},
 };
 
-use throughline::{
-    ambient,
-    tls::{Name, NamePattern, Session},
-};
+use throughline::{ambient, tls::Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        self, CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore,
-        ServerConfig, SignatureScheme,
-        client::danger::HandshakeSignatureValid,
+        RootCertStore, ServerConfig,
         crypto::ring::Ticketer,
-        pki_types::{CertificateDer, UnixTime},
-        server::{
-            ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
-            danger::{ClientCertVerified, ClientCertVerifier},
-        },
-        sign::CertifiedKey,
+        server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
     },
     server::TlsStream,
 };
@@ -33,6 +22,8 @@ use super::{
     client::handshake,
     files::{self, provider},
     identity,
+    sni::Certificates,
+    verify::Named,
 };
 
 /// What meets callers, as it is configured at the moment. A clone is another handle.
@@ -193,123 +184,6 @@ fn verifier(inbound: &Inbound) -> Result<Option<Arc<dyn ClientCertVerifier>>, Er
         verifier,
         names: inbound.client_names.clone(),
     })))
-}
-
-/// A verifier that also wants one of some names.
-#[derive(Debug)]
-struct Named {
-    verifier: Arc<dyn ClientCertVerifier>,
-    names: Vec<NamePattern>,
-}
-
-impl ClientCertVerifier for Named {
-    fn offer_client_auth(&self) -> bool {
-        self.verifier.offer_client_auth()
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        self.verifier.client_auth_mandatory()
-    }
-
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.verifier.root_hint_subjects()
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        let verified = self
-            .verifier
-            .verify_client_cert(end_entity, intermediates, now)?;
-        let shown = identity::names(end_entity);
-        let is_one = shown
-            .iter()
-            .any(|name| self.names.iter().any(|pattern| pattern.matches(name)));
-        if !is_one {
-            return Err(CertificateError::ApplicationVerificationFailure.into());
-        }
-        Ok(verified)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
-    }
-}
-
-/// The certificates, found by the name that a client asks for.
-///
-/// Of several for one name, the first that the client can check is taken: an RSA one beside an ECDSA
-/// one for clients that know no other.
-#[derive(Debug, Default)]
-struct Certificates {
-    all: Vec<Arc<CertifiedKey>>,
-    /// Places in `all`, by host name in lower case.
-    exact: HashMap<String, Vec<usize>>,
-    /// The same, by what follows the `*.`.
-    wild: HashMap<String, Vec<usize>>,
-}
-
-impl Certificates {
-    fn add(&mut self, certificate: Arc<CertifiedKey>) {
-        let place = self.all.len();
-        let names = certificate
-            .cert
-            .first()
-            .map_or_else(Vec::new, identity::names);
-        for name in names {
-            let Name::Dns(name) = name else { continue };
-            let name = name.to_ascii_lowercase();
-            match name.strip_prefix("*.") {
-                Some(rest) => self.wild.entry(rest.to_owned()).or_default().push(place),
-                None => self.exact.entry(name).or_default().push(place),
-            }
-        }
-        self.all.push(certificate);
-    }
-
-    fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        let can_check =
-            |certificate: &&Arc<CertifiedKey>| certificate.key.choose_scheme(schemes).is_some();
-        let name = name.map(str::to_ascii_lowercase);
-        let exact = name.as_ref().and_then(|name| self.exact.get(name));
-        let wild = name
-            .as_ref()
-            .and_then(|name| self.wild.get(name.split_once('.')?.1));
-        let named = [exact, wild].into_iter().flatten().flatten();
-        named
-            .filter_map(|place| self.all.get(*place))
-            .find(can_check)
-            // Nobody's name: the client decides what to make of the first.
-            .or_else(|| self.all.iter().find(can_check))
-            .cloned()
-    }
-}
-
-impl ResolvesServerCert for Certificates {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.choose(hello.server_name(), hello.signature_schemes())
-    }
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ fn what_is_wrong_with_a_file_is_one_sentence_with_setting_file_and_cure() {
             ["inbound_tls: ", "garbage.crt cannot be understood", "X.509"],
         ),
         (
-            with(&good.certificate.parent().unwrap().to_owned(), &good.key),
+            with(good.certificate.parent().unwrap(), &good.key),
             ["inbound_tls: ", " is no file", "in PEM"],
         ),
         (

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use throughline::tls::Version;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::client::TlsStream as ClientStream;
+use tokio_rustls::{client::TlsStream as ClientStream, rustls::SignatureScheme};
 
 use super::*;
 use crate::tls::{
