@@ -51,8 +51,7 @@ impl Scalar for App {
         }
         let bad = || {
             Bad::new(
-                "the app's address is a port or a host and a port, as in 3000 or localhost:3000, with \
-                 https:// in front where it speaks TLS",
+                "the app's address is a port or a host and a port, as in 3000 or localhost:3000",
             )
         };
         let (is_tls, text) = match text.strip_prefix("https://") {
