@@ -7,6 +7,7 @@ mod api;
 mod correlation;
 mod health;
 mod metrics;
+mod tls_view;
 
 use std::{
     sync::{Arc, Mutex},

@@ -5,6 +5,9 @@ use throughline_tests::{
     Authority, Client, Collector, Kind, Protocol, Setup, Sidecar, Upstream, curl, empty, text,
 };
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
+
 use super::ok;
 
 /// An upstream that says what HTTP it was asked in.
@@ -111,7 +114,6 @@ async fn an_upstream_that_does_not_speak_tls_or_breaks_off_is_502() {
     for (path, said) in [("/clear", "not TLS"), ("/gone", "broken off")] {
         let is_clear = path == "/clear";
         let upstream = Upstream::raw(move |mut stream, _| async move {
-            use tokio::io::{AsyncReadExt, AsyncWriteExt};
             let _ = stream.read(&mut [0; 1024]).await;
             if is_clear {
                 let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
@@ -211,5 +213,40 @@ async fn the_app_itself_may_speak_tls() {
             "the caller's side is in clear"
         );
         assert_eq!(span.text("tls.protocol.version"), "");
+    }
+}
+
+/// RFC 9112 section 9.8: an answer that ends with its connection is whole only after a closure alert.
+#[tokio::test]
+async fn an_answer_whose_connection_is_cut_below_tls_does_not_look_whole() {
+    let (collector, ca) = (Collector::start().await, Authority::new("house"));
+    let config = ca.server(&ca.issue("upstream", &["127.0.0.1"]), &[], false);
+    for (path, is_whole) in [("/whole", true), ("/cut", false)] {
+        let acceptor = TlsAcceptor::from(config.clone());
+        let upstream = Upstream::raw(move |stream, _| {
+            let acceptor = acceptor.clone();
+            async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let _ = stream.read(&mut [0; 1024]).await;
+                let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nsome of it";
+                let _ = stream.write_all(answer).await;
+                let _ = stream.flush().await;
+                if is_whole {
+                    let _ = stream.shutdown().await;
+                }
+            }
+        })
+        .await;
+        let sidecar = route(&upstream, &collector, &[("upstream-ca", &ca.file())]).await;
+        let mut client = Client::http1(sidecar.routes()[0]).await;
+        let request = Request::get(path).header("host", "shop").body(empty());
+        let answer = client.try_ask(request.unwrap()).await;
+        let text = answer.as_ref().map(throughline_tests::Answer::text);
+        assert_eq!(text.is_ok(), is_whole, "{path}: {text:?}");
+        let span = collector.span(Kind::Client, path).await;
+        let party = span.text("throughline.ended_by");
+        assert_eq!(party, if is_whole { "" } else { "upstream" });
     }
 }

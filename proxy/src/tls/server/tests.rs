@@ -106,13 +106,15 @@ async fn sni_chooses_the_certificate_and_the_first_is_for_any_other() {
     let scene = Scene::new(&[
         &["orders.shop", "127.0.0.1"],
         &["*.shop.svc"],
-        &["stock.shop", "Cart.Example"],
+        &["stock.shop", "Cart.Example", "cart.shop.svc"],
     ]);
     for (host, expected) in [
         ("orders.shop", "CN=orders.shop"),
         ("stock.shop", "CN=stock.shop"),
         ("cart.example", "CN=stock.shop"),
         ("prices.shop.svc", "CN=*.shop.svc"),
+        // A name goes before a pattern, wherever it stands.
+        ("cart.shop.svc", "CN=stock.shop"),
         ("127.0.0.1", "CN=orders.shop"),
     ] {
         assert_eq!(scene.meet(host).await.shown(), expected, "{host}");
