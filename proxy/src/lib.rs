@@ -6,9 +6,11 @@
 pub mod attempts;
 pub mod balance;
 pub mod correlate;
+pub mod handshake;
 pub mod headers;
 pub mod processes;
 pub mod settle;
+pub mod target;
 pub mod timing;
 pub mod values;
 pub mod window;
@@ -32,6 +34,8 @@ pub mod pool;
 mod reply;
 mod request_id;
 pub mod retry;
+pub mod tls;
+mod tunnel;
 mod watched;
 
 pub mod admin;

@@ -3,6 +3,8 @@
 //! A forward proxy takes requests in absolute form, as `HTTP_PROXY` makes clients send them, to any
 //! host and port but itself. A fixed route takes what is said to its listener to one upstream.
 
+mod tunnels;
+
 use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
@@ -50,6 +52,7 @@ use crate::{
     retry::{self, Resends, Retries},
     signals::{Line, Signals},
     timing::CallKey,
+    tunnel::Wanted,
     values::{Fingerprints, Weights},
     window::Key,
 };
@@ -149,6 +152,8 @@ pub struct OutboundService {
     line: Option<Line>,
     /// Where they come from.
     peer: Option<IpAddr>,
+    /// For tunnels, which outlive the request.
+    connection: Arc<Connection>,
 }
 
 impl Outbound {
@@ -212,10 +217,6 @@ impl Outbound {
         peer: Option<IpAddr>,
         destination: Option<SocketAddr>,
     ) -> Result<Target, Error> {
-        if request.method == Method::CONNECT {
-            let said = "tunnels are not supported; call the service in clear through the proxy";
-            return Err(Error::new(pool::Cause::Tunnel, said));
-        }
         if let (None, Some(at)) = (&self.fixed, destination) {
             let origin = redirected(request, at)?;
             return Ok(Target::One(self.pool.upstream(&origin, Protocol::Auto)));
@@ -291,6 +292,7 @@ impl Stack for Outbound {
             destination: connection.destination(),
             line,
             peer,
+            connection: connection.clone(),
         }
     }
 }
@@ -326,13 +328,27 @@ impl Service<Request<Incoming>> for OutboundService {
                 _ => self.line.as_mut().and_then(Line::read),
             },
         };
+        let named = headers::strip_hop_by_hop(&mut parts.headers);
+        let is_connect = parts.method == Method::CONNECT;
+        let wanted = Wanted::of(parts.version, is_connect, &mut parts.extensions, named);
+        if is_connect && wanted.is_none() {
+            return self.connect(parts, body, said);
+        }
         let peer = self.peer;
         let target = match self.stack.route(&mut parts, peer, self.destination) {
             Ok(target) => target,
             Err(error) => return Box::pin(std::future::ready(Ok(reply::to_error(&error, None)))),
         };
-        headers::strip_hop_by_hop(&mut parts.headers);
         headers::strip_proxy(&mut parts.headers);
+        if let Some(wanted) = wanted {
+            return match target.choose(&mut parts.uri, &mut Tried::new()) {
+                Ok(chosen) => {
+                    let upstream = chosen.upstream().clone();
+                    self.switch(wanted, upstream, parts, body, said)
+                }
+                Err(error) => Box::pin(std::future::ready(Ok(reply::to_error(&error, None)))),
+            };
+        }
         let timeout = self.stack.request_timeout;
         let deadline = timeout.map(|timeout| ambient::now() + timeout);
         let retries = self.stack.retries.clone();
@@ -393,19 +409,19 @@ impl std::fmt::Display for Target {
 }
 
 impl Target {
-    /// Whom the next attempt is sent to; the request is addressed to it.
-    fn choose<B>(&self, request: &mut Request<B>, tried: &mut Tried) -> Result<Chosen<'_>, Error> {
+    /// Whom the next attempt is sent to; `uri` becomes an address of it.
+    fn choose(&self, uri: &mut Uri, tried: &mut Tried) -> Result<Chosen<'_>, Error> {
         let (group, key) = match self {
             Self::One(upstream) => return Ok(Chosen::One(upstream)),
             Self::OneOf(group, key) => (group, *key),
         };
         let nobody = || Error::new(pool::Cause::NoRoute, "the route has no upstream");
         let endpoint = group.choose(key, tried).ok_or_else(nobody)?;
-        let mut target = std::mem::take(request.uri_mut()).into_parts();
+        let mut target = std::mem::take(uri).into_parts();
         let chosen = endpoint.uri();
         target.scheme = chosen.scheme().cloned();
         target.authority = chosen.authority().cloned();
-        *request.uri_mut() = Uri::from_parts(target)
+        *uri = Uri::from_parts(target)
             .map_err(|error| Error::new(pool::Cause::NoRoute, error.to_string()))?;
         Ok(Chosen::OneOf(group, endpoint))
     }
@@ -460,7 +476,7 @@ async fn plain(
     let mut resends = Resends::of(&mut request, retries, deadline);
     let mut tried = Tried::new();
     loop {
-        let chosen = target.choose(&mut request, &mut tried)?;
+        let chosen = target.choose(request.uri_mut(), &mut tried)?;
         let upstream = chosen.upstream();
         let sent = upstream.send_carried(&mut request, None, None, deadline);
         let answer = sent.await;
@@ -502,7 +518,7 @@ async fn traced(
     let mut pause = None;
     let mut tried = Tried::new();
     loop {
-        let chosen = target.choose(&mut request, &mut tried)?;
+        let chosen = target.choose(request.uri_mut(), &mut tried)?;
         let mut client: Client<ToUpstream, Pipeline> = tracing.layer.layer(ToUpstream {
             upstream: chosen.upstream().clone(),
             deadline,

@@ -243,7 +243,7 @@ fn trouble(cause: Cause) -> Option<Trouble> {
         | Cause::DnsTimeout
         | Cause::Connect
         | Cause::ConnectTimeout
-        | Cause::Tls
+        | Cause::Tls(_)
         | Cause::TlsTimeout => Some(Trouble::Connect),
         Cause::Refused => Some(Trouble::Refused),
         Cause::Closed => Some(Trouble::Reset),

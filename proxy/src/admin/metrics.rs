@@ -22,6 +22,7 @@ use crate::{
     owners::Status,
     pipeline::{Counters, Forwarded, Ledger},
     settle::Verdict,
+    tls::{self, Reload, Side},
 };
 
 pub(super) fn answer(
@@ -31,6 +32,7 @@ pub(super) fn answer(
     counters: &Counters,
     process_evidence: Status,
     traffic: &Traffic,
+    tls: &tls::Counters,
 ) -> Response<Bytes> {
     let body = render(
         service,
@@ -39,6 +41,7 @@ pub(super) fn answer(
         counters,
         process_evidence,
         traffic,
+        tls,
     );
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     respond(StatusCode::OK, content_type, body.into())
@@ -51,6 +54,7 @@ fn render(
     counters: &Counters,
     process_evidence: Status,
     traffic: &Traffic,
+    tls: &tls::Counters,
 ) -> String {
     let mut page = Page {
         text: String::with_capacity(4096),
@@ -171,6 +175,7 @@ fn render(
     }
 
     traffic.render(&mut page);
+    handshakes(&mut page, tls);
 
     page.family(
         "throughline_build_info",
@@ -188,6 +193,47 @@ fn render(
     let since = started.duration_since(SystemTime::UNIX_EPOCH);
     page.sample(&[], since.unwrap_or_default().as_secs_f64());
     page.text
+}
+
+fn handshakes(page: &mut Page, tls: &tls::Counters) {
+    page.family(
+        "throughline_tls_handshakes_total",
+        "counter",
+        "TLS handshakes that ended well, with callers and with upstreams.",
+    );
+    for side in Side::ALL {
+        page.sample(&[("side", side.name())], tls.handshakes(side));
+    }
+    page.family(
+        "throughline_tls_handshake_failures_total",
+        "counter",
+        "TLS handshakes that failed, by reason.",
+    );
+    for side in Side::ALL {
+        for reason in tls::Reason::ALL {
+            let labels = [("side", side.name()), ("reason", reason.name())];
+            page.sample(&labels, tls.failures(side, reason));
+        }
+    }
+    page.family(
+        "throughline_tls_reloads_total",
+        "counter",
+        "How often certificates were read again; refused means that the old ones stay.",
+    );
+    for outcome in Reload::ALL {
+        page.sample(&[("outcome", outcome.name())], tls.reloads(outcome));
+    }
+    let ends = tls.ends();
+    if !ends.is_empty() {
+        page.family(
+            "throughline_tls_certificate_not_after_seconds",
+            "gauge",
+            "When each of our own certificates ends, in seconds since 1970.",
+        );
+        for end in ends {
+            page.sample(&[("certificate", &end.certificate)], end.seconds);
+        }
+    }
 }
 
 /// The text so far, and the metric family that samples are added to.
@@ -262,6 +308,7 @@ mod tests {
             pipeline.counters(),
             Status::OtherNamespace,
             &Traffic::default(),
+            &tls::Counters::default(),
         )
     }
 
@@ -283,6 +330,9 @@ mod tests {
             "throughline_context_rejected_total{format=\"tracecontext\",reason=\"trace_id\"} 1",
             "throughline_retries_total 0",
             "throughline_retries_denied_total{reason=\"budget\"} 0",
+            "throughline_tls_handshakes_total{side=\"inbound\"} 0",
+            "throughline_tls_handshake_failures_total{side=\"upstream\",reason=\"expired\"} 0",
+            "throughline_tls_reloads_total{outcome=\"refused\"} 0",
             "process_start_time_seconds 1.5",
         ] {
             assert!(page.lines().any(|l| l == line), "no {line:?} in\n{page}");

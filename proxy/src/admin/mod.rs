@@ -7,6 +7,7 @@ mod api;
 mod correlation;
 mod health;
 mod metrics;
+mod tls_view;
 mod traffic;
 
 use std::{
@@ -21,6 +22,7 @@ use crate::{
     correlate::Correlator,
     owners::{Owners, Status},
     pipeline::Pipeline,
+    tls,
 };
 
 pub use health::{Readiness, State};
@@ -39,6 +41,7 @@ struct Inner {
     owners: Option<Owners>,
     correlator: Option<Arc<Mutex<Correlator>>>,
     traffic: Traffic,
+    tls: Arc<tls::Counters>,
 }
 
 impl Inner {
@@ -76,6 +79,7 @@ impl Admin {
             owners: None,
             correlator: None,
             traffic: Traffic::default(),
+            tls: Arc::default(),
         }))
     }
 
@@ -106,6 +110,15 @@ impl Admin {
         self
     }
 
+    /// Also says what came of TLS handshakes. Before the first clone.
+    #[must_use]
+    pub fn with_tls(mut self, counters: Arc<tls::Counters>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.tls = counters;
+        }
+        self
+    }
+
     /// The answer to `request`, whose body does not matter.
     ///
     /// Step 11 of the way of a request.
@@ -125,6 +138,7 @@ impl Admin {
                 admin.pipeline.counters(),
                 admin.process_evidence(),
                 &admin.traffic,
+                &admin.tls,
             )),
             "/api/correlation" => Some(correlation::answer(
                 admin.correlator.as_deref(),

@@ -43,6 +43,7 @@ use crate::{
     retry,
     settle::Settlement,
     signals::Signals,
+    tls::Tls,
     values::Secret,
 };
 
@@ -146,15 +147,19 @@ pub struct Bound {
     correlator: Arc<Mutex<Correlator>>,
     /// What the app's threads say of themselves.
     signals: Option<Signals>,
+    /// Certificates, keys and authorities.
+    tls: Tls,
 }
 
 impl Bound {
-    /// Takes the ports and starts the pipeline.
+    /// Reads the certificates, takes the ports and starts the pipeline.
     ///
     /// # Errors
     ///
-    /// When a port cannot be bound, or the exporter's configuration is wrong.
+    /// When a certificate is not what it should be, a port cannot be bound, or the exporter's
+    /// configuration is wrong.
     pub fn bind(config: Config) -> anyhow::Result<Self> {
+        let tls = Tls::load(config.tls.clone())?;
         let signal_file = config.forwarders.signal_file.as_deref();
         let signals = signal_file.map(|file| hear(file, &config)).transpose()?;
         // A sidecar that does not trace has a pipeline too: an empty account is an account.
@@ -200,6 +205,7 @@ impl Bound {
             worker,
             correlator,
             signals,
+            tls,
         })
     }
 
@@ -213,6 +219,12 @@ impl Bound {
             admin: self.admin.as_ref().and_then(address),
             routes: self.routes.iter().filter_map(address).collect(),
         }
+    }
+
+    /// The handle on its certificates, to read them again.
+    #[must_use]
+    pub fn tls(&self) -> Tls {
+        self.tls.clone()
     }
 
     /// The handle on its spans.
@@ -240,6 +252,7 @@ impl Bound {
             worker,
             correlator,
             signals,
+            tls,
         } = self;
 
         let mut own_ports: Vec<u16> = addresses.outbound.iter().map(SocketAddr::port).collect();
@@ -248,7 +261,7 @@ impl Bound {
             own_ports,
             ..config.pool
         };
-        let pool = Pool::new(limits.clone(), pool::tls_config());
+        let pool = Pool::new(limits.clone(), tls.connector());
         let owners = owners(&config);
         let stacks = Stacks::new(&config, &pipeline, owners.as_ref(), &correlator, signals);
 
@@ -265,8 +278,11 @@ impl Bound {
                 max_requests: config.app_max_requests,
                 ..limits
             };
-            let app = Origin::http(&app.host, app.port);
-            let app = pool.dedicated(app, config.app_protocol, &limits);
+            let origin = match app.is_tls {
+                true => Origin::https(&app.host, app.port),
+                false => Origin::http(&app.host, app.port),
+            };
+            let app = pool.dedicated(origin, config.app_protocol, &limits);
             let mut stack = Inbound::new(app, config.terms.request_timeout, stacks.inbound());
             if config.listen.transparent {
                 stack = stack.redirected(pool.clone(), config.app_protocol);
@@ -276,7 +292,8 @@ impl Bound {
                 config.listen,
                 inbound_watch.clone(),
                 Some(pipeline.clone()),
-            );
+            )
+            .with_tls(tls.server());
             callers.push(traffic.add(listener, listen, inbound_watch)?);
         }
         let retries = Arc::new(retry::Counts::default());
@@ -300,6 +317,8 @@ impl Bound {
         let names = pool.clone();
         traffic.beside(async move { pool.tend().await });
         traffic.beside(async move { drop(tokio::spawn(async move { names.follow().await })) });
+        let tls_counters = tls.counters();
+        traffic.beside(tls.watch());
 
         let mut operators = Endpoints::new("admin", 1);
         if let Some(listener) = admin {
@@ -310,7 +329,8 @@ impl Bound {
                     requests,
                     groups: groups.into(),
                 })
-                .with_correlator(config.tracing.is_some().then_some(correlator));
+                .with_correlator(config.tracing.is_some().then_some(correlator))
+                .with_tls(tls_counters);
             let listen = Listener::new(Operators(admin), config.listen, admin_watch.clone(), None);
             operators.add(listener, listen, admin_watch)?;
         }

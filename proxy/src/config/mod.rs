@@ -34,7 +34,7 @@ pub use self::{
 use crate::{
     export, forwarders, listen,
     outbound::{Route, Terms},
-    pipeline, pool, values,
+    pipeline, pool, tls, values,
 };
 
 /// Everything that the sidecar is told, checked and complete.
@@ -62,6 +62,8 @@ pub struct Config {
     pub pool: pool::Config,
     /// What holds for each request.
     pub terms: Terms,
+    /// Certificates, keys and authorities.
+    pub tls: tls::Config,
     /// What a started command calls directly, separated by commas; empty empties its `NO_PROXY`.
     pub no_proxy: String,
     /// How long a shutdown may take.
@@ -114,10 +116,15 @@ pub struct AppAddress {
     pub host: String,
     /// The port, never 0.
     pub port: u16,
+    /// Whether it is spoken to over TLS.
+    pub is_tls: bool,
 }
 
 impl fmt::Display for AppAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_tls {
+            f.write_str("https://")?;
+        }
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
         } else {

@@ -91,7 +91,7 @@ impl Told {
             | Cause::DnsTimeout
             | Cause::Connect
             | Cause::ConnectTimeout
-            | Cause::Tls
+            | Cause::Tls(_)
             | Cause::TlsTimeout
             | Cause::Closed
             | Cause::BadResponse

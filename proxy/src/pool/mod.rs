@@ -12,6 +12,7 @@
 //! and has no body, and is otherwise lost: a POST is never sent twice.
 
 mod body;
+mod connect;
 mod connection;
 mod counts;
 mod dial;
@@ -25,8 +26,10 @@ mod origin;
 mod probe;
 mod protocol;
 mod replay;
+mod settings;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod upstream;
 mod whereabouts;
 mod wire;
@@ -42,21 +45,20 @@ use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
 use throughline::ambient;
-use tokio_rustls::rustls::ClientConfig;
 
 use self::hangups::Hangups;
 pub(crate) use self::upstream::taken;
 pub use self::{
     body::{BodyError, RequestBody, ResponseBody},
     counts::Counts,
-    dial::tls_config,
     error::{Cause, Error},
     kept::Kept,
     origin::Origin,
     protocol::Protocol,
+    upgrade::Switch,
     upstream::Upstream,
 };
-use crate::glimpse::Glimpsed;
+use crate::{glimpse::Glimpsed, tls::Connector};
 
 /// What the pool allows upstreams.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +121,7 @@ impl<B> Clone for Pool<B> {
 #[derive(Debug)]
 struct Shared<B> {
     config: Config,
-    tls: Arc<ClientConfig>,
+    tls: Connector,
     hangups: Arc<Hangups>,
     counts: Arc<Counts>,
     upstreams: Mutex<HashMap<Origin, Arc<Upstream<B>>>>,
@@ -134,7 +136,7 @@ where
 {
     /// An empty pool.
     #[must_use]
-    pub fn new(config: Config, tls: Arc<ClientConfig>) -> Self {
+    pub fn new(config: Config, tls: Connector) -> Self {
         Self(Arc::new(Shared {
             config,
             tls,

@@ -11,12 +11,7 @@ use http_body::Body;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use super::{
-    Cause, Error, RequestBody, Upstream,
-    dial::{self, Dialled},
-    http1::Http1,
-    wire::Wire,
-};
+use super::{Cause, Error, RequestBody, Upstream, dial::Dialled, http1::Http1, wire::Wire};
 
 impl<B> Upstream<B>
 where
@@ -31,8 +26,7 @@ where
     /// [`Error`], when it does not do so in time.
     pub async fn probe(&self, path: Option<&str>, patience: Duration) -> Result<(), Error> {
         let probe = async {
-            let (config, tls) = self.parts();
-            let dialled = dial::dial(self.origin(), config, tls, None).await?;
+            let dialled = self.connect(None).await?;
             match path {
                 None => Ok(()),
                 Some(path) => self.ask(dialled, path).await,

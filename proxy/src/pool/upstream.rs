@@ -17,7 +17,6 @@ use http_body::Body;
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use throughline::{ambient, phase::Recorder};
-use tokio_rustls::rustls::ClientConfig;
 
 use super::{
     Cause, Config, Counts, Error, Origin, Protocol, RequestBody, ResponseBody,
@@ -31,7 +30,13 @@ use super::{
     whereabouts::Whereabouts,
     wire::Wire,
 };
-use crate::{glimpse::Glimpsed, headers, processes::Carried, watched::Watched};
+use crate::{
+    glimpse::Glimpsed,
+    headers,
+    processes::Carried,
+    tls::{Connector, Offer},
+    watched::Watched,
+};
 
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;
@@ -44,7 +49,7 @@ pub(super) type Kept<B> = Box<Connection<Http1<B>>>;
 pub struct Upstream<B = Glimpsed<Incoming>> {
     origin: Origin,
     config: Config,
-    tls: Arc<ClientConfig>,
+    tls: Connector,
     speech: Speech,
     idle: Mutex<Vec<Kept<B>>>,
     /// Told when something happens to one of the idle.
@@ -71,7 +76,7 @@ where
     pub(super) fn new(
         origin: Origin,
         config: Config,
-        tls: Arc<ClientConfig>,
+        tls: Connector,
         protocol: Protocol,
         hangups: Waker,
         counts: &Arc<Counts>,
@@ -117,10 +122,6 @@ where
     #[must_use]
     pub fn open(&self) -> usize {
         self.requests.as_ref().map_or(0, Gate::inside)
-    }
-
-    pub(super) fn parts(&self) -> (&Config, &Arc<ClientConfig>) {
-        (&self.config, &self.tls)
     }
 
     /// Sends a request and waits for the response's headers. Step 4 of the way of a request.
@@ -183,13 +184,8 @@ where
     }
 
     /// An attempt has come to nothing.
-    fn failed(&self, error: Error, recorder: Option<&Recorder>) -> Error {
-        self.counts.fail(error.cause());
-        let Some(recorder) = recorder else {
-            return error;
-        };
-        recorder.fail(error.ended_by(), error.error_type());
-        error.in_phase(recorder.running())
+    pub(super) fn failed(&self, error: Error, recorder: Option<&Recorder>) -> Error {
+        noted(error, &self.counts, recorder)
     }
 
     /// Waits for a place among the requests that are open.
@@ -378,6 +374,22 @@ where
         ))
     }
 
+    /// A place among the connections, for a request that is not like others.
+    pub(super) async fn permit(&self) -> Result<Pass, Error> {
+        match self.connections.try_enter() {
+            Some(pass) => Ok(pass),
+            None => self.connections.enter(&self.queue).await,
+        }
+    }
+
+    /// A place among the requests, where they have a limit.
+    pub(super) async fn place(&self) -> Result<Option<Pass>, Error> {
+        match &self.requests {
+            None => Ok(None),
+            Some(requests) => self.turn(requests, None).await.map(Some),
+        }
+    }
+
     /// The idle connection that was used last, if one is still good, and when it was had.
     async fn checkout(&self) -> Option<(Kept<B>, Instant)> {
         let now = ambient::now();
@@ -400,6 +412,44 @@ where
         }
     }
 
+    /// The shared h2 connection, for a tunnel; `None` if the upstream does not speak it.
+    pub(super) async fn http2_for_tunnel(
+        &self,
+        recorder: Option<&Recorder>,
+        carried: Option<&Carried>,
+    ) -> Result<Option<http2::SendRequest<RequestBody<B>>>, Error> {
+        let Some(sender) = self.http2_sender(recorder, carried, false).await? else {
+            return Ok(None);
+        };
+        let wire = self.shared().as_ref().map(|shared| shared.wire.clone());
+        let wire = wire.ok_or_else(|| Error::new(Cause::Closed, "it closed at once"))?;
+        if wire.may_tunnel(self.config.connect_timeout).await {
+            return Ok(Some(sender));
+        }
+        Err(Error::new(
+            Cause::Tunnel,
+            format!(
+                "{} speaks HTTP/2 and does not offer extended CONNECT in it (RFC 8441)",
+                self.origin
+            ),
+        ))
+    }
+
+    /// Whether it is to be asked for another protocol in HTTP/2.
+    pub(super) fn tunnels_in_http2(&self, wants_http2: bool) -> bool {
+        match self.speech.choose(false, self.origin.is_tls()) {
+            Spoken::Http2 => true,
+            // What is spoken already is told what was asked in it.
+            Spoken::Negotiate => wants_http2 && self.has_shared(),
+            _ => wants_http2 && self.speech.choose(true, false) == Spoken::Http2,
+        }
+    }
+
+    /// It opened with SETTINGS where it was asked in HTTP/1.1.
+    pub(super) fn refused_http1(&self) {
+        self.speech.refused_http1();
+    }
+
     /// The shared h2 connection, dialled if need be; `None` if the upstream does not speak it.
     async fn http2_sender(
         &self,
@@ -414,7 +464,7 @@ where
         if let Some(sender) = self.use_shared(recorder, carried) {
             return Ok(Some(sender));
         }
-        let dialled = dial::dial(&self.origin, &self.config, &self.tls, recorder).await?;
+        let dialled = self.connect(recorder).await?;
         if self.origin.is_tls() && !dialled.is_http2 {
             self.keep_http1(dialled).await?;
             return Ok(None);
@@ -447,8 +497,27 @@ where
             .is_some_and(|connection| !connection.sender.is_closed())
     }
 
+    /// A connection that is to speak HTTP/1.1 whatever else the upstream could.
+    pub(super) async fn dial_for_http1(
+        &self,
+        recorder: Option<&Recorder>,
+    ) -> Result<Dialled, Error> {
+        let offer = Offer::Http1;
+        dial::dial(&self.origin, &self.config, &self.tls, offer, recorder).await
+    }
+
+    /// How long it may take until the first byte of its response.
+    pub(super) fn response_timeout(&self) -> Option<Duration> {
+        self.config.response_timeout
+    }
+
+    pub(super) async fn connect(&self, recorder: Option<&Recorder>) -> Result<Dialled, Error> {
+        let offer = self.speech.offer();
+        dial::dial(&self.origin, &self.config, &self.tls, offer, recorder).await
+    }
+
     async fn dial(&self, recorder: Option<&Recorder>) -> Result<Opened<B>, Error> {
-        let dialled = dial::dial(&self.origin, &self.config, &self.tls, recorder).await?;
+        let dialled = self.connect(recorder).await?;
         if dialled.is_http2 {
             self.open_http2(dialled).await?;
             return Ok(Opened::Http2);
@@ -456,7 +525,7 @@ where
         self.open_http1(dialled).await.map(Opened::Http1)
     }
 
-    async fn open_http1(&self, dialled: Dialled) -> Result<Kept<B>, Error> {
+    pub(super) async fn open_http1(&self, dialled: Dialled) -> Result<Kept<B>, Error> {
         let wire = Arc::new(Wire::default());
         let addresses = Addresses::of(&dialled);
         let http1 = Http1::open(dialled.transport, wire.clone()).await?;
@@ -488,6 +557,16 @@ where
     }
 }
 
+/// An error, after the recorder and the counts were told of it.
+pub(super) fn noted(error: Error, counts: &Counts, recorder: Option<&Recorder>) -> Error {
+    counts.fail(error.cause());
+    let Some(recorder) = recorder else {
+        return error;
+    };
+    recorder.fail(error.ended_by(), error.error_type());
+    error.in_phase(recorder.running())
+}
+
 enum Opened<B> {
     Http1(Kept<B>),
     /// It is the shared one now.
@@ -495,7 +574,7 @@ enum Opened<B> {
 }
 
 /// The response's headers, within the time that the upstream has.
-async fn within<T>(
+pub(super) async fn within<T>(
     timeout: Duration,
     answer: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Error> {
@@ -604,12 +683,12 @@ impl<B> Upstream<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::{Pool, tls_config};
+    use crate::pool::Pool;
     use http_body_util::Empty;
 
     #[test]
     fn a_request_has_no_room_for_a_dial() {
-        let pool = Pool::<Empty<Bytes>>::new(Config::default(), tls_config());
+        let pool = Pool::<Empty<Bytes>>::new(Config::default(), Connector::system());
         let upstream = pool.upstream(&Origin::http("app", 80), Protocol::Http1);
         let mut request = Request::new(RequestBody::empty());
         let carried = upstream.send(&mut request, None);

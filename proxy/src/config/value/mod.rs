@@ -9,6 +9,7 @@ mod amount;
 mod forwarder;
 mod pairs;
 mod route;
+mod tls;
 mod word;
 
 use throughline::{
@@ -22,6 +23,7 @@ pub(crate) use self::{
     forwarder::Forwarders,
     pairs::{Attributes, Headers},
     route::{OWN, RouteSettings, Routes},
+    tls::{HostNames, KeyPairs},
     word::{Exporter, FilePath, Level, NamedSampler, Switch, Text},
 };
 
@@ -61,6 +63,8 @@ pub(crate) enum Shape {
     Pairs,
     /// A list of mappings with `listen`, `upstream` and settings of their own.
     Routes,
+    /// A list of mappings with `certificate` and `key`.
+    KeyPairs,
 }
 
 /// Why a value is refused: what is wrong and what would be right, to stand after "is ...:".
