@@ -169,6 +169,7 @@ struct Notes {
     /// Nanoseconds from `start` plus one; zero means "not entered".
     entered: [AtomicU64; Phase::COUNT],
     attempts: AtomicU32,
+    request_bytes: AtomicU64,
     facts: Mutex<Facts>,
 }
 
@@ -186,6 +187,7 @@ impl Recorder {
             start,
             entered: Default::default(),
             attempts: AtomicU32::new(0),
+            request_bytes: AtomicU64::new(0),
             facts: Mutex::default(),
         }));
         recorder.set(first, start);
@@ -242,6 +244,19 @@ impl Recorder {
     /// What was read was an interim response: the final one is still to come.
     pub fn interim(&self) {
         self.0.entered[Phase::Transfer.index()].store(0, Ordering::Relaxed);
+    }
+
+    /// So many more bytes of the request's body went on.
+    pub fn request_body(&self, bytes: usize) {
+        self.0
+            .request_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// How many bytes of the request's body went on.
+    #[must_use]
+    pub fn request_bytes(&self) -> u64 {
+        self.0.request_bytes.load(Ordering::Relaxed)
     }
 
     /// Notes the connection that carries the exchange.

@@ -123,6 +123,7 @@ where
     ) -> Result<Response<ResponseBody<B>>, Error> {
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
+            request.body_mut().count(recorder);
         }
         match (self.attempt(request, recorder, carried).await, recorder) {
             (Err(error), Some(recorder)) => {
