@@ -11,6 +11,7 @@ pub mod timing;
 pub mod values;
 pub mod window;
 
+pub mod access_log;
 pub mod export;
 pub mod forwarders;
 pub mod owners;

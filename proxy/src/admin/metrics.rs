@@ -17,6 +17,7 @@ use throughline::{
 
 use super::respond;
 use crate::{
+    access_log::{AccessLog, Reason as LogReason},
     export::Reason as DropReason,
     forwarders::Forwarder,
     owners::Status,
@@ -30,8 +31,16 @@ pub(super) fn answer(
     ledger: &Ledger,
     counters: &Counters,
     process_evidence: Status,
+    access_log: &AccessLog,
 ) -> Response<Bytes> {
-    let body = render(service, started, ledger, counters, process_evidence);
+    let body = render(
+        service,
+        started,
+        ledger,
+        counters,
+        process_evidence,
+        access_log,
+    );
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     respond(StatusCode::OK, content_type, body.into())
 }
@@ -42,6 +51,7 @@ fn render(
     ledger: &Ledger,
     counters: &Counters,
     process_evidence: Status,
+    access_log: &AccessLog,
 ) -> String {
     let mut page = Page {
         text: String::with_capacity(4096),
@@ -162,6 +172,21 @@ fn render(
     }
 
     page.family(
+        "throughline_access_log_written_total",
+        "counter",
+        "Lines of the access log that were written.",
+    );
+    page.sample(&[], access_log.written());
+    page.family(
+        "throughline_access_log_dropped_total",
+        "counter",
+        "Lines of the access log that were not written, by reason.",
+    );
+    for reason in LogReason::ALL {
+        page.sample(&[("reason", reason.name())], access_log.dropped(reason));
+    }
+
+    page.family(
         "throughline_build_info",
         "gauge",
         "Always 1; the labels say which version this is and whom it stands beside.",
@@ -250,6 +275,7 @@ mod tests {
             &ledger,
             pipeline.counters(),
             Status::OtherNamespace,
+            pipeline.access_log(),
         )
     }
 

@@ -110,6 +110,7 @@ impl Admin {
                 &admin.pipeline.ledger(),
                 admin.pipeline.counters(),
                 admin.process_evidence(),
+                admin.pipeline.access_log(),
             )),
             "/api/correlation" => Some(correlation::answer(
                 admin.correlator.as_deref(),

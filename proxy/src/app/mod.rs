@@ -27,6 +27,7 @@ use tokio::sync::watch;
 pub use self::drain::Stop;
 use self::{drain::Drain, endpoints::Endpoints, launch::Launch, operators::Operators};
 use crate::{
+    access_log,
     admin::{Admin, Readiness},
     child,
     config::{Config, Tracing},
@@ -185,6 +186,10 @@ impl Bound {
             }
         }
         .context("spans cannot be exported")?;
+        pipeline
+            .access_log()
+            .configure(&config.access_log)
+            .with_context(|| cannot_log(&config.access_log))?;
         Ok(Self {
             inbound: config.inbound.map(|at| bind("inbound", at)).transpose()?,
             outbound: config.outbound.map(|at| bind("outbound", at)).transpose()?,
@@ -284,9 +289,14 @@ impl Bound {
 
         let mut operators = Endpoints::new("admin", 1);
         if let Some(listener) = admin {
-            let admin = Admin::new(&config.name, pipeline, readiness.clone(), ambient::wall())
-                .with_owners(owners)
-                .with_correlator(config.tracing.is_some().then_some(correlator));
+            let admin = Admin::new(
+                &config.name,
+                pipeline.clone(),
+                readiness.clone(),
+                ambient::wall(),
+            )
+            .with_owners(owners)
+            .with_correlator(config.tracing.is_some().then_some(correlator));
             let listen = Listener::new(Operators(admin), config.listen, admin_watch.clone(), None);
             operators.add(listener, listen, admin_watch)?;
         }
@@ -316,6 +326,7 @@ impl Bound {
         });
         // Spans get a moment even where requests used up the whole grace period.
         let ledger = worker.shutdown(left.max(Duration::from_secs(1)));
+        pipeline.access_log().close(Duration::from_secs(1));
         match outcome.error {
             Some(error) => Err(error),
             None => Ok(Stopped {
@@ -358,7 +369,8 @@ impl Stacks {
             .propagator(tracing.inbound.clone())
             .trust(tracing.trust.clone())
             .baggage_attributes(&tracing.baggage_attributes)
-            .sampler(*sampler);
+            .sampler(*sampler)
+            .report_unsampled(config.access_log.target != access_log::Target::Off);
         let inbound = inbound::Tracing {
             layer,
             request_ids: tracing
@@ -372,7 +384,8 @@ impl Stacks {
         };
         let layer = ClientLayer::new(pipeline.clone())
             .propagator(tracing.outbound.clone())
-            .sampler(*sampler);
+            .sampler(*sampler)
+            .report_unsampled(config.access_log.target != access_log::Target::Off);
         let outbound = outbound::Tracing {
             layer,
             propagator: Arc::new(tracing.outbound.clone()),
@@ -415,6 +428,16 @@ fn hear(file: &Path, config: &Config) -> anyhow::Result<Signals> {
         let file = file.display();
         format!("signal_file {file} cannot be made; choose a directory that can be written to")
     })
+}
+
+fn cannot_log(config: &access_log::Config) -> String {
+    let where_to = match &config.target {
+        access_log::Target::File(path) => path.display().to_string(),
+        _ => "stdout".to_owned(),
+    };
+    format!(
+        "access_log {where_to} cannot be opened; choose a file that can be written to, stdout or off"
+    )
 }
 
 fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -31,7 +31,7 @@ pub use self::{
     origin::{Origin, Source, Warning},
     resolve::resolve,
 };
-use crate::{export, forwarders, listen, outbound::Route, pipeline, pool, values};
+use crate::{access_log, export, forwarders, listen, outbound::Route, pipeline, pool, values};
 
 /// Everything that the sidecar is told, checked and complete.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +62,8 @@ pub struct Config {
     pub workers: usize,
     /// How much is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`.
     pub log: String,
+    /// Where a line is written of each exchange.
+    pub access_log: access_log::Config,
     /// What launches with the app, and what it is told.
     pub forwarders: forwarders::Config,
     /// How requests are traced; `None` leaves a plain proxy.

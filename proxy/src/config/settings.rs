@@ -13,9 +13,9 @@ use throughline::{propagation::Format, trust::Trust};
 use super::{
     layer::Layers,
     value::{
-        App, Attributes, Bad, Bytes, Confidence, Count, Endpoint, Exporter, FilePath, Forwarders,
-        Headers, Hosts, Level, List, NamedSampler, OrOff, OrPropagators, Pause, Routes, Shape,
-        Switch, Text, Timeout, Value, Workers, Written,
+        AccessFormat, AccessTarget, App, Attributes, Bad, Bytes, Confidence, Count, Endpoint,
+        Exporter, FilePath, Forwarders, Headers, Hosts, Level, List, NamedSampler, OrOff,
+        OrPropagators, Pause, Routes, Shape, Switch, Text, Timeout, Value, Workers, Written,
     },
 };
 use crate::{
@@ -201,6 +201,14 @@ settings! {
 
         /// How much is logged: off, error, warn, info, debug or trace.
         log: Level { "LEVEL", default "info", example "info" }
+
+        /// Where a line is written of each exchange, sampled or not: `off`, `stdout`, or a file, which is
+        /// opened again on SIGHUP. No request waits for it. It needs `tracing`, with `sampler:
+        /// always_off` where nothing is to be recorded.
+        access_log: AccessTarget { "off|stdout|FILE", default "off", example "stdout" }
+
+        /// How those lines are written: `json`, or `text` as `key=value`.
+        access_log_format: AccessFormat { "json|text", default "json", example "json" }
     }
     "Tracing" {
         /// Whether requests are traced; `off` leaves a plain proxy that passes every header on.

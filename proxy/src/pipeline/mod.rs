@@ -10,6 +10,8 @@
 //! but that thread: one that hangs fills its own buffer, and no other. Whatever happens, the
 //! [`Ledger`] has it: created = exported + dropped + pending, for every destination.
 //!
+//! The access log is told on the way, of exchanges too that are not sampled: those go no further.
+//!
 //! A span whose call is not settled yet is parked first, for a few seconds at most, so that it leaves
 //! with all that becomes known of its parent.
 
@@ -34,6 +36,7 @@ use throughline::{context::TraceContext, sink::Sink, span::Span};
 use tokio::sync::Notify;
 
 use crate::{
+    access_log::AccessLog,
     export::{Exporter, Reason, Resource, memory::Memory, otlp},
     settle::Settlement,
 };
@@ -102,6 +105,7 @@ struct Shared {
     books: Books,
     memory: Memory,
     counters: Counters,
+    access_log: AccessLog,
 }
 
 impl Pipeline {
@@ -155,6 +159,7 @@ impl Pipeline {
             ),
             memory,
             counters: Counters::default(),
+            access_log: AccessLog::new(service),
         });
         let holding = settlement.map(|settlement| Holding::new(settlement, config.max_queue_size));
         let worker = Worker::start(config, exporters, holding, Arc::clone(&shared))?;
@@ -166,6 +171,13 @@ impl Pipeline {
     /// Step 9 of the way of a request, second half.
     pub fn offer(&self, span: Box<Span>) {
         let shared = &*self.0;
+        // The one place that every exchange comes to. What is not sampled comes for the log alone.
+        match (span.flags.is_sampled(), shared.access_log.is_on()) {
+            (true, false) => {}
+            (true, true) => shared.access_log.copy(&span),
+            (false, true) => return shared.access_log.offer(span),
+            (false, false) => return,
+        }
         let created = shared.books.create();
         if shared.queue.push(span).is_err() {
             shared.books.drop_unqueued(Reason::QueueFull, 1);
@@ -185,6 +197,12 @@ impl Pipeline {
     #[must_use]
     pub fn memory(&self) -> &Memory {
         &self.0.memory
+    }
+
+    /// Where a line is written of each exchange, sampled or not.
+    #[must_use]
+    pub fn access_log(&self) -> &AccessLog {
+        &self.0.access_log
     }
 
     /// Counts of what happens to requests, for whoever has something to count.

@@ -20,7 +20,7 @@ pub(crate) use self::{
     amount::{Bytes, Confidence, Count, Pause, Timeout, Workers},
     forwarder::Forwarders,
     pairs::{Attributes, Headers},
-    word::{Exporter, FilePath, Level, NamedSampler, Switch, Text},
+    word::{AccessFormat, AccessTarget, Exporter, FilePath, Level, NamedSampler, Switch, Text},
 };
 
 /// A value before it is understood.
