@@ -14,6 +14,7 @@ pub mod window;
 pub mod access_log;
 pub mod export;
 pub mod forwarders;
+pub mod log;
 pub mod owners;
 pub mod signals;
 

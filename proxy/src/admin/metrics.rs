@@ -15,7 +15,7 @@ use throughline::{
     span::Evidence,
 };
 
-use super::respond;
+use super::{Configured, Outcome, respond};
 use crate::{
     access_log::{AccessLog, Reason as LogReason},
     export::Reason as DropReason,
@@ -32,6 +32,7 @@ pub(super) fn answer(
     counters: &Counters,
     process_evidence: Status,
     access_log: &AccessLog,
+    configured: &Configured,
 ) -> Response<Bytes> {
     let body = render(
         service,
@@ -40,6 +41,7 @@ pub(super) fn answer(
         counters,
         process_evidence,
         access_log,
+        configured,
     );
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     respond(StatusCode::OK, content_type, body.into())
@@ -52,6 +54,7 @@ fn render(
     counters: &Counters,
     process_evidence: Status,
     access_log: &AccessLog,
+    configured: &Configured,
 ) -> String {
     let mut page = Page {
         text: String::with_capacity(4096),
@@ -187,6 +190,15 @@ fn render(
     }
 
     page.family(
+        "throughline_config_reloads_total",
+        "counter",
+        "Configurations that were read again, by what became of them.",
+    );
+    for outcome in Outcome::ALL {
+        page.sample(&[("outcome", outcome.name())], configured.count(outcome));
+    }
+
+    page.family(
         "throughline_build_info",
         "gauge",
         "Always 1; the labels say which version this is and whom it stands beside.",
@@ -276,6 +288,7 @@ mod tests {
             pipeline.counters(),
             Status::OtherNamespace,
             pipeline.access_log(),
+            &Configured::default(),
         )
     }
 

@@ -16,16 +16,18 @@ mod name;
 mod origin;
 mod otel;
 pub(crate) mod reference;
+mod reload;
 mod resolve;
 pub(crate) mod settings;
 mod together;
 mod value;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::HeaderName;
 use throughline::{propagation::Propagator, sample::Sampler, trust::Trust};
 
+pub(crate) use self::reload::{Reloaded, reload};
 pub use self::{
     error::Error,
     origin::{Origin, Source, Warning},
@@ -129,6 +131,8 @@ pub struct Sources {
     pub environment: BTreeMap<String, String>,
     /// The file: its name, for messages, and its text.
     pub file: Option<(String, String)>,
+    /// Where that file is, if it can be read again.
+    pub path: Option<PathBuf>,
     /// What was found out about this start.
     pub detected: Detected,
 }

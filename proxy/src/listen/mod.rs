@@ -7,6 +7,7 @@
 //! both limits without a timer a request.
 
 mod connection;
+mod live;
 mod preface;
 
 use std::{
@@ -34,8 +35,11 @@ use throughline::{ambient, server::Arrival};
 use tokio::sync::{Notify, watch};
 use tower::Service;
 
-pub use self::connection::{Connection, Draining};
 use self::{connection::Expired, preface::Opening};
+pub use self::{
+    connection::{Connection, Draining},
+    live::Live,
+};
 use crate::{
     bell::{self, First},
     hold::Holding,
@@ -91,6 +95,11 @@ pub trait Stack: Send + Sync + 'static {
 
     /// The service for the requests of `connection`.
     fn service(&self, connection: &Arc<Connection>) -> Self::Service;
+
+    /// Makes the service of an older stack, for the same connection, one of this.
+    fn renew(&self, service: &mut Self::Service, connection: &Arc<Connection>) {
+        *service = self.service(connection);
+    }
 }
 
 /// All connections of a listener, for the drain.
@@ -151,8 +160,7 @@ impl Drop for Counted {
 
 /// What pingora calls for each connection of one listener.
 pub struct Listener<K> {
-    stack: K,
-    config: Config,
+    live: Live<K>,
     connections: Arc<Connections>,
     drain: watch::Receiver<bool>,
     pipeline: Option<crate::pipeline::Pipeline>,
@@ -160,9 +168,7 @@ pub struct Listener<K> {
 
 impl<K> fmt::Debug for Listener<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener")
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("Listener").finish_non_exhaustive()
     }
 }
 
@@ -176,8 +182,7 @@ impl<K: Stack> Listener<K> {
         pipeline: Option<crate::pipeline::Pipeline>,
     ) -> Self {
         Self {
-            stack,
-            config,
+            live: Live::new(stack, config),
             connections: Arc::default(),
             drain,
             pipeline,
@@ -190,12 +195,21 @@ impl<K: Stack> Listener<K> {
         self.connections.clone()
     }
 
+    /// What it does, to be replaced.
+    #[must_use]
+    pub fn live(&self) -> Live<K> {
+        self.live.clone()
+    }
+
     /// Step 1 of the way of a request: serves all requests of one connection.
     async fn serve(&self, mut stream: Stream, counted: Counted) {
         let socket = stream.get_socket_digest();
+        let version = self.live.version();
+        let now = self.live.now();
+        let config = now.config;
         let mut drain = self.drain.clone();
         let opening = tokio::select! {
-            opening = self.opening(&mut stream, &mut drain) => opening,
+            opening = self.opening(&mut stream, &mut drain, config.header_timeout) => opening,
             () = self.connections.until_cut() => None,
         };
         let Some(opening) = opening else {
@@ -210,9 +224,14 @@ impl<K: Stack> Listener<K> {
             Some(counted),
         ));
         let service = Serve {
-            service: Mutex::new(self.stack.service(&connection)),
+            current: Mutex::new(Current {
+                service: now.stack.service(&connection),
+                version,
+            }),
+            live: self.live.clone(),
             connection: connection.clone(),
         };
+        drop(now);
         let Opening {
             is_http2, bytes, ..
         } = opening;
@@ -222,14 +241,12 @@ impl<K: Stack> Listener<K> {
                 .timer(TokioTimer::new())
                 .auto_date_header(false)
                 .adaptive_window(true)
-                .max_concurrent_streams(self.config.max_streams)
-                .max_header_list_size(
-                    u32::try_from(self.config.max_header_bytes).unwrap_or(u32::MAX),
-                )
+                .max_concurrent_streams(config.max_streams)
+                .max_header_list_size(u32::try_from(config.max_header_bytes).unwrap_or(u32::MAX))
                 .serve_connection(io, service);
             let mut serving = pin!(serving);
             let result = self
-                .run(&connection, drain, serving.as_mut(), |serving| {
+                .run(&connection, config, drain, serving.as_mut(), |serving| {
                     serving.graceful_shutdown()
                 })
                 .await;
@@ -240,12 +257,12 @@ impl<K: Stack> Listener<K> {
                 // A client that has said all it had to say still gets its answer.
                 .half_close(true)
                 .header_read_timeout(None)
-                .max_header_size(self.config.max_header_bytes)
+                .max_header_size(config.max_header_bytes)
                 .max_headers(MAX_FIELDS)
                 .serve_connection(io, service);
             let mut serving = pin!(serving);
             let result = self
-                .run(&connection, drain, serving.as_mut(), |serving| {
+                .run(&connection, config, drain, serving.as_mut(), |serving| {
                     serving.graceful_shutdown()
                 })
                 .await;
@@ -258,6 +275,7 @@ impl<K: Stack> Listener<K> {
         &self,
         stream: &mut Stream,
         drain: &mut watch::Receiver<bool>,
+        timeout: Duration,
     ) -> Option<Opening> {
         let mut reading = pin!(preface::read(stream));
         let draining = async {
@@ -265,7 +283,7 @@ impl<K: Stack> Listener<K> {
         };
         let opening = tokio::select! {
             biased;
-            opening = tokio::time::timeout(self.config.header_timeout, reading.as_mut()) => opening,
+            opening = tokio::time::timeout(timeout, reading.as_mut()) => opening,
             // Nothing was asked yet that we know of; but it may be on its way.
             () = draining => tokio::time::timeout(LINGER, reading).await,
         };
@@ -277,6 +295,7 @@ impl<K: Stack> Listener<K> {
     async fn run<F>(
         &self,
         connection: &Connection,
+        config: Config,
         mut drain: watch::Receiver<bool>,
         mut serving: Pin<&mut F>,
         graceful: impl Fn(Pin<&mut F>),
@@ -290,7 +309,7 @@ impl<K: Stack> Listener<K> {
                 biased;
                 () = cut.as_mut() => Leaving::Now,
                 _ = drain.wait_for(|draining| *draining) => Leaving::Gracefully,
-                expired = connection.watchdog(self.config.header_timeout, self.config.idle_timeout) => {
+                expired = connection.watchdog(config.header_timeout, config.idle_timeout) => {
                     match expired {
                         Expired::Idle => Leaving::Gracefully,
                         Expired::Headers | Expired::Abandoned => Leaving::Now,
@@ -335,22 +354,24 @@ impl<K: Stack> ServerApp for Listener<K> {
 }
 
 /// A service as hyper calls it, for the requests of one connection.
-struct Serve<S> {
+struct Serve<K: Stack> {
     /// Never asked twice at a time, so that nobody waits. A clone for each request would count up and
     /// down all that the services share.
-    service: Mutex<S>,
+    current: Mutex<Current<K::Service>>,
+    live: Live<K>,
     connection: Arc<Connection>,
 }
 
-impl<S, B> hyper::service::Service<Request<Incoming>> for Serve<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes>,
-{
-    type Response = Response<Holding<B, connection::Busy>>;
+/// A service, and which of the listener's it is.
+struct Current<S> {
+    service: S,
+    version: u64,
+}
+
+impl<K: Stack> hyper::service::Service<Request<Incoming>> for Serve<K> {
+    type Response = Response<Holding<K::Body, connection::Busy>>;
     type Error = Infallible;
-    type Future = connection::Answering<S::Future>;
+    type Future = connection::Answering<<K::Service as Service<Request<Incoming>>>::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let now = ambient::now();
@@ -361,7 +382,13 @@ where
             peer: self.connection.peer(),
         });
         // Every service here is ready at any time: what has limits makes the request wait instead.
-        let mut service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
-        connection::Answering::new(service.call(request), busy)
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.live.version();
+        if current.version != version {
+            let stack = &self.live.now().stack;
+            stack.renew(&mut current.service, &self.connection);
+            current.version = version;
+        }
+        connection::Answering::new(current.service.call(request), busy)
     }
 }

@@ -23,9 +23,9 @@ mod parked;
 mod worker;
 
 use std::{
-    io,
+    fmt, io,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering, fence},
     },
     time::Duration,
@@ -92,7 +92,6 @@ pub enum Error {
 #[derive(Clone, Debug)]
 pub struct Pipeline(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     queue: ArrayQueue<Box<Span>>,
     /// Every so many spans the worker is woken; between, it comes by itself.
@@ -106,6 +105,8 @@ struct Shared {
     memory: Memory,
     counters: Counters,
     access_log: AccessLog,
+    /// The exporter that takes the place of the one there is.
+    replacement: Mutex<Option<Arc<dyn Exporter>>>,
 }
 
 impl Pipeline {
@@ -160,6 +161,7 @@ impl Pipeline {
             memory,
             counters: Counters::default(),
             access_log: AccessLog::new(service),
+            replacement: Mutex::default(),
         });
         let holding = settlement.map(|settlement| Holding::new(settlement, config.max_queue_size));
         let worker = Worker::start(config, exporters, holding, Arc::clone(&shared))?;
@@ -199,6 +201,19 @@ impl Pipeline {
         &self.0.memory
     }
 
+    /// Exports as `otlp` says from the next batch on, where something is exported. What waits is encoded
+    /// already, so that the protocol must be the same.
+    ///
+    /// # Errors
+    ///
+    /// When the exporter's configuration is wrong; then all stays as it was.
+    pub fn export_by(&self, otlp: &otlp::Config, resource: &Resource) -> Result<(), Error> {
+        let exporter = Arc::new(otlp::Otlp::new(otlp, resource)?);
+        let replacement = self.0.replacement.lock();
+        *replacement.unwrap_or_else(PoisonError::into_inner) = Some(exporter);
+        Ok(())
+    }
+
     /// Where a line is written of each exchange, sampled or not.
     #[must_use]
     pub fn access_log(&self) -> &AccessLog {
@@ -231,7 +246,24 @@ impl Sink for Pipeline {
     fn enter(&self, _: &TraceContext) {}
 }
 
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("queue", &self.queue.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Shared {
+    /// The exporter that takes the place of the one there is, once.
+    fn replacement(&self) -> Option<Arc<dyn Exporter>> {
+        let mut slot = self
+            .replacement
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        slot.take()
+    }
+
     fn ledger(&self) -> Ledger {
         let parked = self.parked.load(Ordering::Relaxed);
         self.books.ledger((self.queue.len() + parked) as u64)

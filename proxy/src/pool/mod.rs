@@ -131,10 +131,11 @@ where
         upstream
     }
 
-    /// Looks after connections that nobody uses, for ever: an idle one is found too old, or closed,
-    /// when it is taken, but one that nobody takes would stay open.
-    pub async fn tend(&self) {
-        loop {
+    /// Looks after connections that nobody uses, for as long as anybody else has the pool or one of its
+    /// upstreams: an idle one is found too old, or closed, when it is taken, but one that nobody takes
+    /// would stay open.
+    pub async fn tend(self) {
+        while Arc::strong_count(&self.0) > 1 || !self.upstreams().is_empty() {
             // Whoever closes a connection need not wait long for us to do the same.
             let _ = tokio::time::timeout(SWEEP, self.0.hangups.heard()).await;
             self.sweep(ambient::now());

@@ -9,7 +9,7 @@ use super::{Bad, Scalar};
 use crate::{
     access_log::{Format as LineFormat, Target},
     export::otlp::{Compression, Protocol as OtlpProtocol},
-    pool,
+    log, pool,
     values::Source,
 };
 
@@ -120,10 +120,7 @@ pub(crate) struct Level(pub(crate) &'static str);
 
 impl Scalar for Level {
     fn from_text(text: &str) -> Result<Self, Bad> {
-        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-        LEVELS
-            .into_iter()
-            .find(|level| level.eq_ignore_ascii_case(text))
+        log::known(text)
             .map(Self)
             .ok_or_else(|| Bad::new("the levels are off, error, warn, info, debug and trace"))
     }
