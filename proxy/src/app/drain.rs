@@ -20,9 +20,10 @@ use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use throughline::ambient;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{oneshot, watch},
+    sync::{mpsc, oneshot, watch},
 };
 
+use super::reload::Reload;
 use crate::{
     admin::{Readiness, State},
     child::{Child, Command, Signal},
@@ -47,8 +48,9 @@ pub(super) type Group = (watch::Sender<bool>, Vec<Arc<Connections>>);
 /// Waits for the end and brings it about: what pingora takes for its signal.
 pub(super) struct Drain {
     pub(super) stop: Mutex<Option<Stop>>,
+    pub(super) reload: Mutex<Option<Reload>>,
     pub(super) readiness: Readiness,
-    pub(super) grace: Duration,
+    pub(super) grace: watch::Receiver<Duration>,
     pub(super) callers: Group,
     pub(super) calls: Group,
     pub(super) admin: watch::Sender<bool>,
@@ -109,9 +111,18 @@ impl Drain {
             None => return Ok(self.drain(None).await),
         };
         let mut signals = Signals::new()?;
+        let reload = self
+            .reload
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let (reloads, asked) = mpsc::channel(1);
+        if let Some(reload) = reload {
+            tokio::spawn(reload.run(asked));
+        }
         let mut app = command.map(|command| command.spawn()).transpose()?;
         self.readiness.set(State::Ready);
-        let app_code = match signals.next_or_end(app.as_mut()).await {
+        let app_code = match signals.next_or_end(app.as_mut(), &reloads).await {
             Woken::Stop => None,
             Woken::AppEnded(code) => {
                 // Nobody is left to ask; what the app last said may still be on its way.
@@ -136,13 +147,14 @@ impl Drain {
     }
 
     async fn drain(&self, app: Option<Child>) -> Ended {
-        let deadline = ambient::now() + self.grace;
+        let grace = *self.grace.borrow();
+        let deadline = ambient::now() + grace;
         let mut ended = Ended {
             deadline: Some(deadline),
             ..Ended::default()
         };
         self.readiness.set(State::Draining);
-        tracing::info!(grace = ?self.grace, "draining");
+        tracing::info!(?grace, "draining");
         finish(&self.callers, deadline).await;
         if let Some(mut app) = app {
             app.signal(Signal::TERM);
@@ -226,8 +238,13 @@ impl Signals {
         }
     }
 
-    /// The next reason to stop. SIGHUP and SIGQUIT are the app's business, if there is one.
-    async fn next_or_end(&mut self, mut app: Option<&mut Child>) -> Woken {
+    /// The next reason to stop. SIGQUIT is the app's business, if there is one; on SIGHUP each reads its
+    /// own configuration again.
+    async fn next_or_end(
+        &mut self,
+        mut app: Option<&mut Child>,
+        reloads: &mpsc::Sender<()>,
+    ) -> Woken {
         loop {
             let ended = async {
                 match &mut app {
@@ -240,10 +257,15 @@ impl Signals {
                 _ = self.terminate.recv() => return Woken::Stop,
                 _ = self.interrupt.recv() => return Woken::Stop,
                 _ = self.quit.recv() => Signal::QUIT,
-                _ = self.hangup.recv() => Signal::HUP,
+                _ = self.hangup.recv() => {
+                    // One that waits is enough: it reads what is there when its turn comes.
+                    let _ = reloads.try_send(());
+                    Signal::HUP
+                }
             };
             match &mut app {
                 Some(app) => app.signal(forwarded),
+                None if forwarded == Signal::HUP => {}
                 None => return Woken::Stop,
             }
         }

@@ -8,9 +8,10 @@ mod drain;
 mod endpoints;
 mod launch;
 mod operators;
+mod reload;
+mod stacks;
 
 use std::{
-    collections::BTreeMap,
     ffi::OsString,
     net::{SocketAddr, TcpListener},
     path::Path,
@@ -21,45 +22,54 @@ use std::{
 
 use anyhow::Context;
 use pingora_core::server::{RunArgs, Server, configuration::ServerConf};
-use throughline::{ClientLayer, ServerLayer, ambient, sink::Discard};
+use throughline::ambient;
 use tokio::sync::watch;
 
-pub use self::drain::Stop;
-use self::{drain::Drain, endpoints::Endpoints, launch::Launch, operators::Operators};
+use self::{
+    drain::Drain,
+    endpoints::Endpoints,
+    launch::Launch,
+    operators::Operators,
+    reload::Reload,
+    stacks::{Listeners, Stacks},
+};
+pub use self::{drain::Stop, reload::Watched};
 use crate::{
     access_log,
-    admin::{Admin, Readiness},
+    admin::{Admin, Configured, Readiness},
     child,
-    config::{Config, Tracing},
-    correlate::{self, Correlator},
-    echoes::Echoes,
+    config::{Config, Resolved, Sources},
+    correlate::Correlator,
     export::Resource,
-    inbound::{self, Inbound},
     listen::{Connections, Listener, Stack},
-    outbound::{self, Outbound},
-    owners::Owners,
+    log::Log,
     pipeline::{self, Ledger, Pipeline, Worker},
-    pool::{self, Origin, Pool},
-    request_id::RequestIds,
     settle::Settlement,
     signals::Signals,
-    values::Secret,
 };
 
 /// Runs the sidecar until a signal ends it, with the app beside it where `command` has words.
 ///
-/// The app's environment is `inherited` and what [`child::environment`] adds to it. The exit code is
-/// the app's, if it was started; else success.
+/// The configuration is `resolved`, which `sources` make; they are read again while it runs. The app's
+/// environment is that of the sources and what [`child::environment`] adds to it. The exit code is the
+/// app's, if it was started; else success.
 ///
 /// # Errors
 ///
 /// When a port cannot be bound, the app cannot be started, or the exporter's configuration is wrong.
 pub fn run(
-    config: Config,
+    sources: Sources,
+    resolved: Resolved,
     command: Vec<OsString>,
-    inherited: &BTreeMap<String, String>,
+    log: Log,
 ) -> anyhow::Result<ExitCode> {
-    let mut bound = Bound::bind(config)?;
+    let inherited = &sources.environment.clone();
+    let bound = Bound::bind(resolved.config.clone())?;
+    let mut bound = bound.watching(Watched {
+        sources,
+        resolved,
+        log,
+    });
     let addresses = bound.addresses();
     tracing::info!(%addresses, "listening");
     let mut words = command.into_iter();
@@ -146,6 +156,8 @@ pub struct Bound {
     correlator: Arc<Mutex<Correlator>>,
     /// What the app's threads say of themselves.
     signals: Option<Signals>,
+    /// What can be read again while it runs.
+    watched: Option<Watched>,
 }
 
 impl Bound {
@@ -204,7 +216,15 @@ impl Bound {
             worker,
             correlator,
             signals,
+            watched: None,
         })
+    }
+
+    /// Reads its configuration again on SIGHUP, and when its file is another.
+    #[must_use]
+    pub fn watching(mut self, watched: Watched) -> Self {
+        self.watched = Some(watched);
+        self
     }
 
     /// The real addresses.
@@ -244,17 +264,12 @@ impl Bound {
             worker,
             correlator,
             signals,
+            watched,
         } = self;
 
         let mut own_ports: Vec<u16> = addresses.outbound.iter().map(SocketAddr::port).collect();
         own_ports.extend(addresses.routes.iter().map(SocketAddr::port));
-        let limits = pool::Config {
-            own_ports,
-            ..config.pool
-        };
-        let pool = Pool::new(limits, pool::tls_config());
-        let owners = owners(&config);
-        let stacks = Stacks::new(&config, &pipeline, owners.as_ref(), &correlator, signals);
+        let mut stacks = Stacks::new(&config, pipeline.clone(), correlator, signals, own_ports);
 
         let readiness = Readiness::default();
         let (inbound_drain, inbound_watch) = watch::channel(false);
@@ -264,29 +279,28 @@ impl Bound {
         let mut traffic = Endpoints::new("traffic", config.workers);
         let mut callers = Vec::new();
         let mut calls = Vec::new();
-        if let (Some(listener), Some(app)) = (inbound, &config.app) {
-            let app = pool.upstream(&Origin::http(&app.host, app.port), config.app_protocol);
-            let stack = Inbound::new(app, stacks.inbound());
-            let listen = Listener::new(
-                stack,
-                config.listen,
-                inbound_watch.clone(),
-                Some(pipeline.clone()),
-            );
+        let mut live = Listeners::default();
+        if let (Some(listener), Some(stack)) = (inbound, stacks.inbound(&config)) {
+            let spans = Some(pipeline.clone());
+            let listen = Listener::new(stack, config.listen, inbound_watch.clone(), spans);
+            live.inbound = Some(listen.live());
             callers.push(traffic.add(listener, listen, inbound_watch)?);
         }
         if let Some(listener) = outbound {
-            let stack = Outbound::forward(pool.clone(), stacks.outbound());
+            let stack = stacks.outbound(&config);
             let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
+            live.outbound = Some(listen.live());
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
-        for (listener, route) in routes.into_iter().zip(&config.routes) {
-            let stack = Outbound::to(pool.clone(), route.upstream.clone(), stacks.outbound());
+        for (listener, stack) in routes.into_iter().zip(stacks.routes(&config)) {
             let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
+            live.routes.push(listen.live());
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
-        traffic.beside(async move { pool.tend().await });
+        stacks.serve(live);
+        traffic.beside(stacks.pool().tend());
 
+        let configured = Configured::default();
         let mut operators = Endpoints::new("admin", 1);
         if let Some(listener) = admin {
             let admin = Admin::new(
@@ -295,12 +309,16 @@ impl Bound {
                 readiness.clone(),
                 ambient::wall(),
             )
-            .with_owners(owners)
-            .with_correlator(config.tracing.is_some().then_some(correlator));
+            .with_owners(stacks.owners.clone())
+            .with_correlator(config.tracing.is_some().then(|| stacks.correlator.clone()))
+            .with_configured(configured.clone())
+            .with_log(watched.as_ref().map(|watched| watched.log.clone()));
             let listen = Listener::new(Operators(admin), config.listen, admin_watch.clone(), None);
             operators.add(listener, listen, admin_watch)?;
         }
 
+        let (grace, grace_watch) = watch::channel(config.shutdown_grace);
+        let reload = watched.map(|watched| Reload::new(watched, stacks, configured, grace));
         let mut server = Server::new_with_opt_and_conf(None, server_conf(config.workers));
         server.bootstrap();
         server.add_service(traffic);
@@ -308,8 +326,9 @@ impl Bound {
 
         let drain = Drain {
             stop: Mutex::new(Some(stop)),
+            reload: Mutex::new(reload),
             readiness,
-            grace: config.shutdown_grace,
+            grace: grace_watch,
             callers: (inbound_drain, callers),
             calls: (outbound_drain, calls),
             admin: admin_drain,
@@ -335,90 +354,6 @@ impl Bound {
             }),
         }
     }
-}
-
-/// The tracing halves of the stacks, which share one window.
-struct Stacks {
-    inbound: Option<inbound::Tracing>,
-    outbound: Option<outbound::Tracing>,
-}
-
-impl Stacks {
-    fn new(
-        config: &Config,
-        pipeline: &Pipeline,
-        owners: Option<&Owners>,
-        correlator: &Arc<Mutex<Correlator>>,
-        signals: Option<Signals>,
-    ) -> Self {
-        let Some(tracing) = &config.tracing else {
-            return Self {
-                inbound: None,
-                outbound: None,
-            };
-        };
-        let Tracing {
-            sampler,
-            request_id_headers,
-            ..
-        } = tracing;
-        let request_id_headers: Arc<[_]> = request_id_headers.clone().into();
-        let secret = Secret::new([ambient::random(), ambient::random()]);
-        let values = Echoes::new(&tracing.values, secret, correlate::MAX_OPEN);
-        let layer = ServerLayer::new(Discard)
-            .propagator(tracing.inbound.clone())
-            .trust(tracing.trust.clone())
-            .baggage_attributes(&tracing.baggage_attributes)
-            .sampler(*sampler)
-            .report_unsampled(config.access_log.target != access_log::Target::Off);
-        let inbound = inbound::Tracing {
-            layer,
-            request_ids: tracing
-                .make_request_id
-                .then(|| RequestIds::new(tracing.trust.clone())),
-            pipeline: pipeline.clone(),
-            request_id_headers: request_id_headers.clone(),
-            correlator: correlator.clone(),
-            notes_carriers: owners.is_some() || signals.is_some(),
-            values: values.clone(),
-        };
-        let layer = ClientLayer::new(pipeline.clone())
-            .propagator(tracing.outbound.clone())
-            .sampler(*sampler)
-            .report_unsampled(config.access_log.target != access_log::Target::Off);
-        let outbound = outbound::Tracing {
-            layer,
-            propagator: Arc::new(tracing.outbound.clone()),
-            request_id_headers,
-            correlator: correlator.clone(),
-            values,
-            pipeline: pipeline.clone(),
-            owners: owners.cloned(),
-            caller: None,
-            signals,
-        };
-        Self {
-            inbound: Some(inbound),
-            outbound: Some(outbound),
-        }
-    }
-
-    fn inbound(&self) -> Option<inbound::Tracing> {
-        self.inbound.clone()
-    }
-
-    fn outbound(&self) -> Option<outbound::Tracing> {
-        self.outbound.clone()
-    }
-}
-
-/// What tells the app's processes apart, where calls are to be held against requests.
-fn owners(config: &Config) -> Option<Owners> {
-    let app = config.app.as_ref()?;
-    let is_wanted = config.tracing.as_ref()?.process_evidence;
-    let has_both =
-        config.inbound.is_some() && (config.outbound.is_some() || !config.routes.is_empty());
-    (is_wanted && has_both).then(|| Owners::start(app.port))
 }
 
 /// Hears what the app's threads tell in that file.

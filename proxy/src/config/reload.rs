@@ -110,8 +110,15 @@ impl Live {
 
     /// Takes from `new` what is live.
     fn take(self, config: &mut Config, new: Config) {
-        config.listen = new.listen;
-        config.pool = new.pool;
+        // One by one: what is not named above must not slip through.
+        config.listen.header_timeout = new.listen.header_timeout;
+        config.listen.idle_timeout = new.listen.idle_timeout;
+        config.listen.max_header_bytes = new.listen.max_header_bytes;
+        config.listen.max_streams = new.listen.max_streams;
+        config.pool.connect_timeout = new.pool.connect_timeout;
+        config.pool.response_timeout = new.pool.response_timeout;
+        config.pool.idle_timeout = new.pool.idle_timeout;
+        config.pool.max_connections = new.pool.max_connections;
         config.log = new.log;
         config.access_log = new.access_log;
         config.shutdown_grace = new.shutdown_grace;

@@ -9,6 +9,7 @@
 mod connection;
 mod live;
 mod preface;
+mod redirected;
 
 use std::{
     convert::Infallible,
@@ -35,7 +36,10 @@ use throughline::{ambient, server::Arrival};
 use tokio::sync::{Notify, watch};
 use tower::Service;
 
-use self::{connection::Expired, preface::Opening};
+use self::{
+    connection::Expired,
+    preface::{Opening, Speech},
+};
 pub use self::{
     connection::{Connection, Draining},
     live::Live,
@@ -57,6 +61,8 @@ pub struct Config {
     pub max_header_bytes: usize,
     /// The most requests that one h2 connection may have open.
     pub max_streams: u32,
+    /// Whether connections may have been on their way to somebody else.
+    pub transparent: bool,
 }
 
 impl Default for Config {
@@ -66,6 +72,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(60),
             max_header_bytes: 64 * 1024,
             max_streams: 256,
+            transparent: false,
         }
     }
 }
@@ -207,19 +214,30 @@ impl<K: Stack> Listener<K> {
         let version = self.live.version();
         let now = self.live.now();
         let config = now.config;
+        let destination = match (&socket, config.transparent) {
+            (Some(socket), true) => redirected::destination(socket),
+            _ => None,
+        };
         let mut drain = self.drain.clone();
+        let timeout = config.header_timeout;
         let opening = tokio::select! {
-            opening = self.opening(&mut stream, &mut drain, config.header_timeout) => opening,
+            opening = self.opening(&mut stream, destination.is_some(), &mut drain, timeout) => opening,
             () = self.connections.until_cut() => None,
         };
         let Some(opening) = opening else {
             return;
         };
 
+        let Opening {
+            speech,
+            bytes,
+            first_byte,
+        } = opening;
         let connection = Arc::new(Connection::new(
             socket,
-            opening.is_http2,
-            opening.first_byte,
+            destination,
+            speech == Speech::Http2,
+            first_byte,
             self.pipeline.clone(),
             Some(counted),
         ));
@@ -232,11 +250,8 @@ impl<K: Stack> Listener<K> {
             connection: connection.clone(),
         };
         drop(now);
-        let Opening {
-            is_http2, bytes, ..
-        } = opening;
         let io = TokioIo::new(Watched::reading_again(stream, bytes, connection.clone()));
-        if is_http2 {
+        if speech == Speech::Http2 {
             let serving = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .auto_date_header(false)
@@ -274,10 +289,15 @@ impl<K: Stack> Listener<K> {
     async fn opening(
         &self,
         stream: &mut Stream,
+        is_redirected: bool,
         drain: &mut watch::Receiver<bool>,
         timeout: Duration,
     ) -> Option<Opening> {
-        let mut reading = pin!(preface::read(stream));
+        let decide = match is_redirected {
+            true => redirected::decide,
+            false => preface::decide,
+        };
+        let mut reading = pin!(preface::read(stream, decide));
         let draining = async {
             let _ = drain.wait_for(|draining| *draining).await;
         };

@@ -201,17 +201,11 @@ impl Pipeline {
         &self.0.memory
     }
 
-    /// Exports as `otlp` says from the next batch on, where something is exported. What waits is encoded
-    /// already, so that the protocol must be the same.
-    ///
-    /// # Errors
-    ///
-    /// When the exporter's configuration is wrong; then all stays as it was.
-    pub fn export_by(&self, otlp: &otlp::Config, resource: &Resource) -> Result<(), Error> {
-        let exporter = Arc::new(otlp::Otlp::new(otlp, resource)?);
+    /// Exports by `exporter` from the next batch on, where something is exported. What waits is encoded
+    /// already, so that the protocol must be that of the one before.
+    pub fn export_by(&self, exporter: Arc<dyn Exporter>) {
         let replacement = self.0.replacement.lock();
         *replacement.unwrap_or_else(PoisonError::into_inner) = Some(exporter);
-        Ok(())
     }
 
     /// Where a line is written of each exchange, sampled or not.

@@ -7,6 +7,9 @@
 )]
 
 mod access_log;
+mod level;
+mod load;
+mod reload;
 
 use http::{Request, Response};
 use throughline_tests::{Body, Client, Sidecar, Upstream, empty, text};
