@@ -65,7 +65,7 @@ impl Stacks {
             owners: owners(config),
             signals,
             values,
-            pool: pool(config, &own_ports),
+            pool: Pool::new(limits(config, &own_ports), pool::tls_config()),
             own_ports,
             pool_config: config.pool.clone(),
             live: Listeners::default(),
@@ -113,7 +113,7 @@ impl Stacks {
     pub(super) fn renew(&mut self, config: &Config) {
         if self.pool_config != config.pool {
             // Connections that are in use go with the requests that use them.
-            self.pool = pool(config, &self.own_ports);
+            self.pool = self.pool.anew(limits(config, &self.own_ports));
             self.pool_config = config.pool.clone();
             tokio::spawn(self.pool().tend());
         }
@@ -171,12 +171,12 @@ impl Stacks {
     }
 }
 
-fn pool(config: &Config, own_ports: &[u16]) -> Pool {
-    let limits = pool::Config {
+/// What the pool allows, with what only a process that has bound its ports knows.
+fn limits(config: &Config, own_ports: &[u16]) -> pool::Config {
+    pool::Config {
         own_ports: own_ports.to_vec(),
         ..config.pool.clone()
-    };
-    Pool::new(limits, pool::tls_config())
+    }
 }
 
 /// What tells the app's processes apart, where calls are to be held against requests.

@@ -113,6 +113,21 @@ where
         }))
     }
 
+    /// A pool that is used as `config` says, without connections, and with what was learnt of whom.
+    /// Connections of this one end with the requests that use them.
+    #[must_use]
+    pub fn anew(&self, config: Config) -> Self {
+        let new = Self::new(config, self.0.tls.clone());
+        let hangups = || new.0.hangups.clone().into();
+        let upstreams = self.upstreams();
+        let upstreams = upstreams.iter().map(|(origin, upstream)| {
+            let upstream = upstream.anew(&new.0.config, hangups());
+            (origin.clone(), Arc::new(upstream))
+        });
+        *new.upstreams() = upstreams.collect();
+        new
+    }
+
     /// The upstream at `origin`, which speaks `protocol`.
     #[must_use]
     pub fn upstream(&self, origin: &Origin, protocol: Protocol) -> Arc<Upstream<B>> {

@@ -74,6 +74,20 @@ where
         }
     }
 
+    /// The same origin without connections, to be used as `config` says.
+    pub(super) fn anew(&self, config: &Config, hangups: Waker) -> Self {
+        Self {
+            speech: self.speech.learned(),
+            ..Self::new(
+                self.origin.clone(),
+                config.clone(),
+                self.tls.clone(),
+                Protocol::Auto,
+                hangups,
+            )
+        }
+    }
+
     /// Closes what has been idle for too long or was closed by the other side, and says whether
     /// anything is left.
     pub(super) fn sweep(&self, now: Instant) -> bool {

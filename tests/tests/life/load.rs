@@ -28,13 +28,17 @@ pub(crate) struct Load {
 impl Load {
     /// Four callers on connections of HTTP/1.1 that they keep, four with a connection for each request,
     /// and one connection of HTTP/2 with four streams; and the same number who call the app's upstream.
-    pub(crate) fn begin(sidecar: &Sidecar, upstream: &Upstream) -> Self {
+    pub(crate) async fn begin(sidecar: &Sidecar, upstream: &Upstream) -> Self {
         let mut load = Self {
             stop: Arc::default(),
             answered: Arc::default(),
             callers: JoinSet::new(),
         };
         let direct = format!("http://{}", upstream.address());
+        // What the upstream speaks is learnt by a request that may be the price of it.
+        let request = Request::get(format!("{direct}/first")).body(empty());
+        let mut first = Client::http2(sidecar.outbound()).await;
+        let _ = first.try_ask(request.unwrap()).await;
         for (at, base) in [(sidecar.inbound(), ""), (sidecar.outbound(), &*direct)] {
             for n in 0..4 {
                 load.keeping(at, format!("{base}/kept{n}"));

@@ -211,7 +211,7 @@ async fn no_request_is_lost_by_a_reload_under_load() {
         .exporting(&collector, Protocol::Http)
         .start()
         .await;
-    let load = Load::begin(&sidecar, &upstream);
+    let load = Load::begin(&sidecar, &upstream).await;
     let mut times = 0.0;
     for round in 0..20 {
         load.answers(20).await;
