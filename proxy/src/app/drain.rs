@@ -23,7 +23,10 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
 };
 
-use super::reload::Reload;
+use super::{
+    handover::{Named, Successor, Taken},
+    reload::Reload,
+};
 use crate::{
     admin::{Readiness, State},
     child::{Child, Command, Signal},
@@ -49,6 +52,8 @@ pub(super) type Group = (watch::Sender<bool>, Vec<Arc<Connections>>);
 pub(super) struct Drain {
     pub(super) stop: Mutex<Option<Stop>>,
     pub(super) reload: Mutex<Option<Reload>>,
+    /// What is had of a process before, and what the next one gets.
+    pub(super) taken: Mutex<Option<(Taken, Vec<Named>)>>,
     pub(super) readiness: Readiness,
     pub(super) grace: watch::Receiver<Duration>,
     pub(super) callers: Group,
@@ -122,14 +127,28 @@ impl Drain {
         }
         let mut app = command.map(|command| command.spawn()).transpose()?;
         self.readiness.set(State::Ready);
-        let app_code = match signals.next_or_end(app.as_mut(), &reloads).await {
+        let mut successor = self.begin()?;
+        let app_code = match signals
+            .next_or_end(app.as_mut(), &reloads, successor.as_mut())
+            .await
+        {
             Woken::Stop => None,
+            Woken::TakenOver => {
+                tracing::info!("another process has taken over");
+                // Whoever asks is to be told of that one.
+                self.admin.send_replace(true);
+                successor = None;
+                None
+            }
             Woken::AppEnded(code) => {
                 // Nobody is left to ask; what the app last said may still be on its way.
                 app = None;
                 Some(code)
             }
         };
+        if let Some(successor) = successor {
+            successor.forget();
+        }
         let mut ended = tokio::select! {
             ended = self.drain(app) => ended,
             () = signals.next_stop() => {
@@ -144,6 +163,15 @@ impl Drain {
         };
         ended.app_code = app_code.or(ended.app_code);
         Ok(ended)
+    }
+
+    /// Tells the process before that it may go, and waits for one that comes.
+    fn begin(&self) -> std::io::Result<Option<Successor>> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        match taken.take() {
+            Some((taken, listeners)) => taken.ready(listeners),
+            None => Ok(None),
+        }
     }
 
     async fn drain(&self, app: Option<Child>) -> Ended {
@@ -218,6 +246,8 @@ struct Signals {
 enum Woken {
     Stop,
     AppEnded(u8),
+    /// Another process has the listeners.
+    TakenOver,
 }
 
 impl Signals {
@@ -244,8 +274,15 @@ impl Signals {
         &mut self,
         mut app: Option<&mut Child>,
         reloads: &mpsc::Sender<()>,
+        mut successor: Option<&mut Successor>,
     ) -> Woken {
         loop {
+            let taken_over = async {
+                match &mut successor {
+                    Some(successor) => successor.is_ready().await,
+                    None => std::future::pending().await,
+                }
+            };
             let ended = async {
                 match &mut app {
                     Some(app) => app.wait().await,
@@ -253,6 +290,7 @@ impl Signals {
                 }
             };
             let forwarded = tokio::select! {
+                () = taken_over => return Woken::TakenOver,
                 code = ended => return Woken::AppEnded(exit_code(code)),
                 _ = self.terminate.recv() => return Woken::Stop,
                 _ = self.interrupt.recv() => return Woken::Stop,

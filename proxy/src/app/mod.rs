@@ -6,6 +6,7 @@
 
 mod drain;
 mod endpoints;
+mod handover;
 mod launch;
 mod operators;
 mod reload;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 use self::{
     drain::Drain,
     endpoints::Endpoints,
+    handover::{Named, Taken},
     launch::Launch,
     operators::Operators,
     reload::Reload,
@@ -156,6 +158,8 @@ pub struct Bound {
     correlator: Arc<Mutex<Correlator>>,
     /// What the app's threads say of themselves.
     signals: Option<Signals>,
+    /// What was had from a process before, which this one takes over from.
+    taken: Taken,
     /// What can be read again while it runs.
     watched: Option<Watched>,
 }
@@ -167,6 +171,9 @@ impl Bound {
     ///
     /// When a port cannot be bound, or the exporter's configuration is wrong.
     pub fn bind(config: Config) -> anyhow::Result<Self> {
+        let upgrade_socket = config.upgrade_socket.as_deref();
+        let taken = upgrade_socket.map(Taken::at).transpose()?;
+        let mut taken = taken.unwrap_or_default();
         let signal_file = config.forwarders.signal_file.as_deref();
         let signals = signal_file.map(|file| hear(file, &config)).transpose()?;
         // A sidecar that does not trace has a pipeline too: an empty account is an account.
@@ -203,14 +210,24 @@ impl Bound {
             .configure(&config.access_log)
             .with_context(|| cannot_log(&config.access_log))?;
         Ok(Self {
-            inbound: config.inbound.map(|at| bind("inbound", at)).transpose()?,
-            outbound: config.outbound.map(|at| bind("outbound", at)).transpose()?,
-            admin: config.admin.map(|at| bind("admin", at)).transpose()?,
+            inbound: config
+                .inbound
+                .map(|at| bind("inbound", at, &mut taken))
+                .transpose()?,
+            outbound: config
+                .outbound
+                .map(|at| bind("outbound", at, &mut taken))
+                .transpose()?,
+            admin: config
+                .admin
+                .map(|at| bind("admin", at, &mut taken))
+                .transpose()?,
             routes: config
                 .routes
                 .iter()
-                .map(|route| bind("routes", route.listen))
+                .map(|route| bind("routes", route.listen, &mut taken))
                 .collect::<Result<_, _>>()?,
+            taken,
             config,
             pipeline,
             worker,
@@ -245,6 +262,39 @@ impl Bound {
         self.pipeline.clone()
     }
 
+    /// What the next process gets, if there is to be one.
+    fn handed_over(&self) -> anyhow::Result<Vec<Named>> {
+        if self.config.upgrade_socket.is_none() {
+            return Ok(Vec::new());
+        }
+        let Config {
+            inbound,
+            outbound,
+            admin,
+            routes,
+            ..
+        } = &self.config;
+        let single = [
+            ("inbound", *inbound, &self.inbound),
+            ("outbound", *outbound, &self.outbound),
+            ("admin", *admin, &self.admin),
+        ];
+        let single = single
+            .into_iter()
+            .filter_map(|(key, asked, listener)| Some((key, asked?, listener.as_ref()?)));
+        let routes = routes.iter().zip(&self.routes);
+        single
+            .chain(routes.map(|(route, listener)| ("routes", route.listen, listener)))
+            .map(|(key, asked, listener)| {
+                Ok(Named {
+                    key: key.to_owned(),
+                    asked,
+                    listener: listener.try_clone()?,
+                })
+            })
+            .collect()
+    }
+
     /// Answers until `stop`, and then lets everything finish that can within the grace period.
     ///
     /// It blocks; the work is done by threads of its own.
@@ -254,6 +304,7 @@ impl Bound {
     /// When the app cannot be started.
     pub fn run(self, stop: Stop) -> anyhow::Result<Stopped> {
         let addresses = self.addresses();
+        let handed = self.handed_over()?;
         let Self {
             config,
             inbound,
@@ -264,6 +315,7 @@ impl Bound {
             worker,
             correlator,
             signals,
+            taken,
             watched,
         } = self;
 
@@ -327,6 +379,7 @@ impl Bound {
         let drain = Drain {
             stop: Mutex::new(Some(stop)),
             reload: Mutex::new(reload),
+            taken: Mutex::new(Some((taken, handed))),
             readiness,
             grace: grace_watch,
             callers: (inbound_drain, callers),
@@ -375,7 +428,10 @@ fn cannot_log(config: &access_log::Config) -> String {
     )
 }
 
-fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+fn bind(key: &str, address: SocketAddr, taken: &mut Taken) -> anyhow::Result<TcpListener> {
+    if let Some(listener) = taken.listener(key, address) {
+        return Ok(listener);
+    }
     TcpListener::bind(address).with_context(|| {
         format!("{key} cannot listen on {address}; choose another address or free that one")
     })

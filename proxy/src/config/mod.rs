@@ -60,6 +60,8 @@ pub struct Config {
     pub no_proxy: String,
     /// How long a shutdown may take.
     pub shutdown_grace: Duration,
+    /// Where the process that takes over from this one asks for its listeners.
+    pub upgrade_socket: Option<PathBuf>,
     /// How many threads carry requests, at least one.
     pub workers: usize,
     /// How much is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`.

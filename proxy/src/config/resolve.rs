@@ -109,6 +109,7 @@ fn compose(
         },
         no_proxy: settings.no_proxy.0.clone(),
         shutdown_grace: settings.shutdown_grace.0,
+        upgrade_socket: settings.upgrade_socket.0.clone(),
         workers,
         log: settings.log.0.to_owned(),
         access_log: access_log(&settings, warnings),

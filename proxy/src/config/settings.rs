@@ -201,6 +201,11 @@ settings! {
         /// of ECS and Kubernetes.
         shutdown_grace: Pause { "TIME", default "25s", example "25s" }
 
+        /// A Unix socket by which another process takes over: one that is started with the same setting,
+        /// as the same user, gets the listeners of the one that runs, which then drains and ends. No
+        /// connection is refused or lost. Not with a command, which would end with the first.
+        upgrade_socket: FilePath { "FILE", default "", example "/run/throughline/upgrade" }
+
         /// How many threads carry requests; `auto` is one for each processor, but at most four.
         workers: Workers { "COUNT", default "auto", example "2" }
 
