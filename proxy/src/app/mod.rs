@@ -72,6 +72,9 @@ pub fn run(
         resolved,
         log,
     });
+    if bound.taken.is_successor() {
+        tracing::info!("taking over from another process");
+    }
     let addresses = bound.addresses();
     tracing::info!(%addresses, "listening");
     let mut words = command.into_iter();

@@ -85,6 +85,14 @@ const MAX_FIELDS: usize = 128;
 /// How long a drain waits for the first request of a connection that was accepted before it.
 const LINGER: Duration = Duration::from_millis(250);
 
+/// How long a connection of HTTP/1 that is drained may still ask for something, to be told with the
+/// answer that it was the last. Closed at once, it would lose the request that is on its way: whoever
+/// keeps a connection for the next request sends that without asking.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a head that is being read at the end of that has been read.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Makes the service for one connection.
 pub trait Stack: Send + Sync + 'static {
     /// The body of its answers.
@@ -328,7 +336,7 @@ impl<K: Stack> Listener<K> {
             tokio::select! {
                 biased;
                 () = cut.as_mut() => Leaving::Now,
-                _ = drain.wait_for(|draining| *draining) => Leaving::Gracefully,
+                _ = drain.wait_for(|draining| *draining) => Leaving::Drained,
                 expired = connection.watchdog(config.header_timeout, config.idle_timeout) => {
                     match expired {
                         Expired::Idle => Leaving::Gracefully,
@@ -341,7 +349,31 @@ impl<K: Stack> Listener<K> {
         match bell::first(serving.as_mut(), leaving).await {
             First::Main(result) => return result,
             First::Side(Leaving::Now) => return Ok(()),
-            First::Side(Leaving::Gracefully) => graceful(serving.as_mut()),
+            First::Side(Leaving::Drained) if !connection.is_http2() => {
+                connection.answer_for_the_last_time();
+                let asked = async {
+                    tokio::time::sleep(LAST_REQUEST).await;
+                    let head = async {
+                        while connection.is_at_head() {
+                            tokio::time::sleep(LOOK).await;
+                        }
+                    };
+                    let _ = tokio::time::timeout(config.header_timeout, head).await;
+                };
+                let ended = async {
+                    tokio::select! {
+                        biased;
+                        () = cut.as_mut() => Leaving::Now,
+                        () = asked => Leaving::Gracefully,
+                    }
+                };
+                match bell::first(serving.as_mut(), ended).await {
+                    First::Main(result) => return result,
+                    First::Side(Leaving::Now) => return Ok(()),
+                    First::Side(_) => graceful(serving.as_mut()),
+                }
+            }
+            First::Side(Leaving::Gracefully | Leaving::Drained) => graceful(serving.as_mut()),
         }
         match bell::first(serving, cut).await {
             First::Main(result) => result,
@@ -354,6 +386,8 @@ impl<K: Stack> Listener<K> {
 enum Leaving {
     /// After the requests that are open.
     Gracefully,
+    /// After those, and after one more where it cannot be told that none is to come.
+    Drained,
     /// Whatever is open.
     Now,
 }

@@ -29,24 +29,32 @@ impl Load {
     /// Four callers on connections of HTTP/1.1 that they keep, four with a connection for each request,
     /// and one connection of HTTP/2 with four streams; and the same number who call the app's upstream.
     pub(crate) async fn begin(sidecar: &Sidecar, upstream: &Upstream) -> Self {
+        let mut load = Self::begin_without(sidecar, upstream);
+        // What the upstream speaks is learnt by a request that may be the price of it.
+        let direct = format!("http://{}", upstream.address());
+        let request = Request::get(format!("{direct}/first")).body(empty());
+        let mut first = Client::http2(sidecar.outbound()).await;
+        let _ = first.try_ask(request.unwrap()).await;
+        load.streams(sidecar.outbound(), &direct);
+        load
+    }
+
+    /// The same, where no call is made in HTTP/2: each new process has to learn anew that the upstream
+    /// does not speak it.
+    pub(crate) fn begin_without(sidecar: &Sidecar, upstream: &Upstream) -> Self {
         let mut load = Self {
             stop: Arc::default(),
             answered: Arc::default(),
             callers: JoinSet::new(),
         };
         let direct = format!("http://{}", upstream.address());
-        // What the upstream speaks is learnt by a request that may be the price of it.
-        let request = Request::get(format!("{direct}/first")).body(empty());
-        let mut first = Client::http2(sidecar.outbound()).await;
-        let _ = first.try_ask(request.unwrap()).await;
         for (at, base) in [(sidecar.inbound(), ""), (sidecar.outbound(), &*direct)] {
             for n in 0..4 {
                 load.keeping(at, format!("{base}/kept{n}"));
                 load.afresh(at, format!("{base}/afresh{n}"));
             }
-            let base = if base.is_empty() { "http://shop" } else { base };
-            load.streams(at, base);
         }
+        load.streams(sidecar.inbound(), "http://shop");
         load
     }
 

@@ -10,6 +10,7 @@ mod access_log;
 mod level;
 mod load;
 mod reload;
+mod upgrade;
 
 use http::{Request, Response};
 use throughline_tests::{Body, Client, Sidecar, Upstream, empty, text};
