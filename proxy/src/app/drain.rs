@@ -223,7 +223,8 @@ async fn finish(group: &Group, deadline: Instant) {
 }
 
 /// Ends what is still open, so that the spans of it are there before the pipeline is closed.
-async fn cut((_, connections): &Group) {
+async fn cut((stop, connections): &Group) {
+    stop.send_replace(true);
     for connections in connections {
         connections.cut();
         // It takes no longer than to drop what they hold.

@@ -14,6 +14,8 @@ mod redirected;
 use std::{
     convert::Infallible,
     fmt,
+    net::SocketAddr,
+    os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
@@ -31,9 +33,16 @@ use hyper::{
     server::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
+use pingora_core::{
+    apps::ServerApp,
+    protocols::{GetSocketDigest, SocketDigest, Stream},
+    server::ShutdownWatch,
+};
 use throughline::{ambient, server::Arrival};
-use tokio::sync::{Notify, watch};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, watch},
+};
 use tower::Service;
 
 use self::{
@@ -154,7 +163,8 @@ impl Connections {
         let _ = self.cut.subscribe().wait_for(|cut| *cut).await;
     }
 
-    fn enter(self: &Arc<Self>) -> Counted {
+    /// Counts as one that is open, until it is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> Counted {
         self.open.fetch_add(1, Ordering::AcqRel);
         Counted(self.clone())
     }
@@ -163,7 +173,7 @@ impl Connections {
 /// One open connection: it counts until the last of its requests is gone too, which h2 serves by
 /// tasks of their own.
 #[derive(Debug)]
-struct Counted(Arc<Connections>);
+pub(crate) struct Counted(Arc<Connections>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -179,6 +189,17 @@ pub struct Listener<K> {
     connections: Arc<Connections>,
     drain: watch::Receiver<bool>,
     pipeline: Option<crate::pipeline::Pipeline>,
+}
+
+impl<K> Clone for Listener<K> {
+    fn clone(&self) -> Self {
+        Self {
+            live: self.live.clone(),
+            connections: self.connections.clone(),
+            drain: self.drain.clone(),
+            pipeline: self.pipeline.clone(),
+        }
+    }
 }
 
 impl<K> fmt::Debug for Listener<K> {
@@ -214,6 +235,18 @@ impl<K: Stack> Listener<K> {
     #[must_use]
     pub fn live(&self) -> Live<K> {
         self.live.clone()
+    }
+
+    /// Serves a connection that was accepted elsewhere.
+    pub(crate) async fn serve_tcp(&self, stream: TcpStream, peer: SocketAddr) {
+        let counted = self.connections.enter();
+        // As pingora does it.
+        let _ = stream.set_nodelay(true);
+        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        let _ = digest.peer_addr.set(Some(peer.into()));
+        let mut stream = pingora_core::protocols::l4::stream::Stream::from(stream);
+        stream.set_socket_digest(digest);
+        self.serve(Box::new(stream), counted).await;
     }
 
     /// Step 1 of the way of a request: serves all requests of one connection.

@@ -7,6 +7,7 @@
 )]
 
 mod access_log;
+mod drain;
 mod level;
 mod load;
 mod reload;
