@@ -143,8 +143,9 @@ impl Live {
 /// Whether what a setting does not show is the same, too.
 fn is_hidden_same(origin: &Origin, now: &Config, new: &Config) -> bool {
     let headers = |config: &Config| {
-        let otlp = config.tracing.as_ref()?.otlp.as_ref()?;
-        Some(otlp.headers.clone())
+        let tracing = config.tracing.as_ref();
+        let otlp = tracing.and_then(|tracing| tracing.otlp.as_ref());
+        otlp.map(|otlp| otlp.headers.clone()).unwrap_or_default()
     };
     origin.key != "otlp_headers" || headers(now) == headers(new)
 }
