@@ -48,6 +48,8 @@ pub(super) struct Reload {
     watched: Watched,
     stacks: Stacks,
     configured: Configured,
+    /// Whether what was read last cannot be used.
+    is_refused: bool,
     /// How long a shutdown may take.
     grace: watch::Sender<Duration>,
 }
@@ -64,6 +66,7 @@ impl Reload {
             watched,
             stacks,
             configured,
+            is_refused: false,
             grace,
         }
     }
@@ -102,7 +105,7 @@ impl Reload {
         });
         let applied = match read.await {
             Ok(Ok((sources, resolved))) => {
-                if !is_asked && sources.file == self.watched.sources.file {
+                if !is_asked && !self.is_refused && sources.file == self.watched.sources.file {
                     return;
                 }
                 self.apply(sources, resolved)
@@ -110,6 +113,7 @@ impl Reload {
             Ok(Err(error)) => Err(error.into()),
             Err(error) => Err(error.into()),
         };
+        self.is_refused = applied.is_err();
         if let Err(error) = applied {
             let why = format!("{error:#}");
             tracing::error!("the configuration is not reloaded, and stays as it was: {why}");
@@ -117,7 +121,8 @@ impl Reload {
         }
     }
 
-    /// Puts it into effect. What can fail comes first, so that all of it is or nothing.
+    /// Puts it into effect. What can fail comes first (whatever is read from other files, too), so that
+    /// all of it is or nothing.
     fn apply(&mut self, sources: Sources, read: Resolved) -> anyhow::Result<()> {
         let Reloaded {
             resolved,

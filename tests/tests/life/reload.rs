@@ -197,6 +197,13 @@ async fn a_file_that_has_changed_is_read_without_being_told() {
     fs::write(at("v2/t.yaml"), "log: loud\n").unwrap();
     reloaded(&sidecar, "refused", 1.0).await;
     assert_eq!(sidecar.ask_admin("/log-level").await, "warn\n");
+    // And back: that it was refused is no longer so.
+    fs::write(at("v2/t.yaml"), "log: warn\n").unwrap();
+    reloaded(&sidecar, "applied", 2.0).await;
+    assert_eq!(
+        configuration(&sidecar).await["reload"]["outcome"],
+        "applied"
+    );
 }
 
 #[tokio::test]
