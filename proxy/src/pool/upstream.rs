@@ -79,6 +79,20 @@ where
         }
     }
 
+    /// The same origin without connections, to be used as `config` says.
+    pub(super) fn anew(&self, config: &Config, hangups: Waker) -> Self {
+        Self {
+            speech: self.speech.learned(),
+            ..Self::new(
+                self.origin.clone(),
+                config.clone(),
+                self.tls.clone(),
+                Protocol::Auto,
+                hangups,
+            )
+        }
+    }
+
     /// Closes what has been idle for too long or was closed by the other side, and says whether
     /// anything is left.
     pub(super) fn sweep(&self, now: Instant) -> bool {
@@ -128,6 +142,7 @@ where
     ) -> Result<Response<ResponseBody<B>>, Error> {
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
+            request.body_mut().count(recorder);
         }
         noted(self.attempt(request, recorder, carried).await, recorder)
     }
