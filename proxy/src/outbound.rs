@@ -73,6 +73,16 @@ pub struct Route {
 }
 
 impl Route {
+    /// The group of its upstreams, where it has one: somebody has to [tend](Group::tend) it.
+    #[must_use]
+    pub fn group(&self, pool: &Pool) -> Option<Arc<Group>> {
+        let config = self.group.clone()?;
+        let name = self.listen.to_string();
+        let upstreams = self.upstreams.clone();
+        let group = Group::new(name, upstreams, config, self.pool.clone(), pool.clone());
+        Some(group)
+    }
+
     /// The upstream that it is named after.
     ///
     /// # Panics
@@ -174,39 +184,31 @@ impl Outbound {
         }
     }
 
-    /// A fixed route, with connections of its own.
+    /// A fixed route, with connections of its own; to one of `group`, where it has one.
     #[must_use]
     pub fn to(
         pool: Pool,
         route: &Route,
+        group: Option<Arc<Group>>,
         counts: &Arc<retry::Counts>,
         tracing: Option<Tracing>,
     ) -> Self {
         let uri = route.upstream().clone();
-        let target = match &route.group {
-            Some(config) => Some(Whom::OneOf(Group::new(
-                route.listen.to_string(),
-                route.upstreams.clone(),
-                config.clone(),
-                route.pool.clone(),
-                pool.clone(),
-            ))),
-            None => Origin::of(&uri)
-                .map(|origin| Whom::One(pool.dedicated(origin, Protocol::Auto, &route.pool))),
+        let target = match group {
+            Some(group) => Some(Whom::OneOf(group)),
+            None => Origin::of(&uri).map(|origin| {
+                Whom::One(pool.dedicated(
+                    &route.listen.to_string(),
+                    origin,
+                    Protocol::Auto,
+                    &route.pool,
+                ))
+            }),
         };
         let fixed = target.map(|target| Fixed { uri, target });
         Self {
             fixed,
             ..Self::forward(pool, &route.terms, counts, tracing)
-        }
-    }
-
-    /// The upstreams that are chosen among, which somebody has to [tend](Group::tend).
-    #[must_use]
-    pub fn group(&self) -> Option<&Arc<Group>> {
-        match &self.fixed.as_ref()?.target {
-            Whom::One(_) => None,
-            Whom::OneOf(group) => Some(group),
         }
     }
 
@@ -293,6 +295,14 @@ impl Stack for Outbound {
             line,
             peer,
             connection: connection.clone(),
+        }
+    }
+
+    /// What is known of the connection is kept: its line is emptied when it goes.
+    fn renew(&self, service: &mut OutboundService, _: &Arc<Connection>) {
+        let before = std::mem::replace(&mut service.stack, self.clone());
+        if let (Some(now), Some(before)) = (&mut service.stack.tracing, before.tracing) {
+            now.caller = before.caller;
         }
     }
 }

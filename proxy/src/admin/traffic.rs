@@ -1,6 +1,10 @@
 //! How requests fare on their way to upstreams.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -23,7 +27,25 @@ pub struct Traffic {
     /// How requests to all upstreams fared, and to the app.
     pub requests: Arc<pool::Counts>,
     /// The upstreams of routes that have several.
-    pub groups: Arc<[Arc<Group>]>,
+    pub groups: Groups,
+}
+
+/// The upstreams of routes, shared with whoever may change the routes.
+#[derive(Clone, Debug, Default)]
+pub struct Groups(Arc<Mutex<Vec<Arc<Group>>>>);
+
+impl Groups {
+    /// These are the ones.
+    pub fn set(&self, groups: Vec<Arc<Group>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = groups;
+    }
+
+    fn all(&self) -> Vec<Arc<Group>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
 }
 
 impl Traffic {
@@ -60,60 +82,9 @@ impl Traffic {
         for reason in Reason::ALL {
             page.sample(&[("reason", reason.name())], self.retries.not(reason));
         }
-        if !self.groups.is_empty() {
-            self.render_upstreams(page);
-        }
-    }
-
-    fn render_upstreams(&self, page: &mut Page) {
-        type Value = fn(&Endpoint, Instant) -> u64;
-        let now = ambient::now();
-        let families: [(&'static str, &str, &str, Value); 5] = [
-            (
-                "throughline_upstream_healthy",
-                "gauge",
-                "Whether requests are sent to an upstream: its checks pass, and it is not left alone.",
-                |one, now| u64::from(one.health(now) == Health::Well),
-            ),
-            (
-                "throughline_upstream_requests_open",
-                "gauge",
-                "Requests that are open at an upstream.",
-                |one, _| one.open() as u64,
-            ),
-            (
-                "throughline_upstream_requests_total",
-                "counter",
-                "Attempts that were sent to an upstream.",
-                |one, _| one.counts()[0],
-            ),
-            (
-                "throughline_upstream_failures_total",
-                "counter",
-                "Of them, those that count against it.",
-                |one, _| one.counts()[1],
-            ),
-            (
-                "throughline_upstream_ejections_total",
-                "counter",
-                "How often an upstream was left alone for a while because of them.",
-                |one, _| one.counts()[2],
-            ),
-        ];
-        for (family, kind, help, value) in families {
-            page.family(family, kind, help);
-            for group in &*self.groups {
-                for one in &*group.endpoints() {
-                    let upstream = one.upstream().origin().to_string();
-                    let address = one.address().map_or_else(String::new, |at| at.to_string());
-                    let labels = [
-                        ("route", group.name()),
-                        ("upstream", &*upstream),
-                        ("address", &*address),
-                    ];
-                    page.sample(&labels, value(one, now));
-                }
-            }
+        let groups = self.groups.all();
+        if !groups.is_empty() {
+            render_upstreams(&groups, page);
         }
     }
 
@@ -132,12 +103,65 @@ impl Traffic {
                 ejections,
             }
         };
-        let routes = self.groups.iter().map(|group| RouteView {
+        let groups = self.groups.all();
+        let routes = groups.iter().map(|group| RouteView {
             route: group.name().to_owned(),
             balance: group.policy().to_string(),
             upstreams: group.endpoints().iter().map(upstream).collect(),
         });
         api::json(StatusCode::OK, &routes.collect::<Vec<_>>())
+    }
+}
+
+fn render_upstreams(groups: &[Arc<Group>], page: &mut Page) {
+    type Value = fn(&Endpoint, Instant) -> u64;
+    let now = ambient::now();
+    let families: [(&'static str, &str, &str, Value); 5] = [
+        (
+            "throughline_upstream_healthy",
+            "gauge",
+            "Whether requests are sent to an upstream: its checks pass, and it is not left alone.",
+            |one, now| u64::from(one.health(now) == Health::Well),
+        ),
+        (
+            "throughline_upstream_requests_open",
+            "gauge",
+            "Requests that are open at an upstream.",
+            |one, _| one.open() as u64,
+        ),
+        (
+            "throughline_upstream_requests_total",
+            "counter",
+            "Attempts that were sent to an upstream.",
+            |one, _| one.counts()[0],
+        ),
+        (
+            "throughline_upstream_failures_total",
+            "counter",
+            "Of them, those that count against it.",
+            |one, _| one.counts()[1],
+        ),
+        (
+            "throughline_upstream_ejections_total",
+            "counter",
+            "How often an upstream was left alone for a while because of them.",
+            |one, _| one.counts()[2],
+        ),
+    ];
+    for (family, kind, help, value) in families {
+        page.family(family, kind, help);
+        for group in groups {
+            for one in &*group.endpoints() {
+                let upstream = one.upstream().origin().to_string();
+                let address = one.address().map_or_else(String::new, |at| at.to_string());
+                let labels = [
+                    ("route", group.name()),
+                    ("upstream", &*upstream),
+                    ("address", &*address),
+                ];
+                page.sample(&labels, value(one, now));
+            }
+        }
     }
 }
 

@@ -169,7 +169,9 @@ impl Group {
             address,
             ..self.limits.clone()
         };
-        let upstream = self.pool.dedicated(origin, pool::Protocol::Auto, &limits);
+        let upstream = self
+            .pool
+            .dedicated(&self.name, origin, pool::Protocol::Auto, &limits);
         Some(Arc::new(Endpoint::new(uri.clone(), address, upstream)))
     }
 

@@ -1,6 +1,10 @@
 //! What is done for a group while requests come and go: names are looked up, endpoints are checked.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use http::Uri;
 use tokio::{
@@ -15,42 +19,25 @@ use crate::pool::Origin;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Group {
-    /// Looks after the group, for ever.
-    pub async fn tend(self: Arc<Self>) {
-        let checks = self
-            .config
-            .check
-            .clone()
-            .map(|check| self.clone().check(check));
-        let names = self.clone().follow();
-        match checks {
-            Some(checks) => {
-                tokio::join!(names, checks);
-            }
-            None => names.await,
+    /// Looks after the group, for as long as anybody else has it.
+    pub fn tend(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
+        let (resolve, check) = (self.config.resolve_interval, self.config.check_interval);
+        let (names, checks) = (Arc::downgrade(self), Arc::downgrade(self));
+        async move {
+            let names = every(resolve, names, |group| async move { group.follow().await });
+            let checks = every(check, checks, |group| async move { group.check().await });
+            tokio::join!(names, checks);
         }
     }
 
     /// Follows the names of the group to wherever they lead.
-    async fn follow(self: Arc<Self>) {
-        if self.uris.iter().all(|uri| address_of(uri).is_some()) {
-            return;
+    async fn follow(&self) {
+        let mut found: Vec<(Uri, Option<SocketAddr>)> = Vec::new();
+        for uri in &self.uris {
+            let at = self.look_up(uri).await;
+            found.extend(at.into_iter().map(|at| (uri.clone(), at)));
         }
-        let mut ticks = interval(self.config.resolve_interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let mut found: Vec<(Uri, Option<SocketAddr>)> = Vec::new();
-            for uri in &self.uris {
-                found.extend(
-                    self.look_up(uri)
-                        .await
-                        .into_iter()
-                        .map(|at| (uri.clone(), at)),
-                );
-            }
-            self.lead_to(&found);
-        }
+        self.lead_to(&found);
     }
 
     /// All addresses of an upstream; those that it had if they cannot be found.
@@ -110,26 +97,42 @@ impl Group {
         self.replace(now);
     }
 
-    async fn check(self: Arc<Self>, check: Check) {
-        let mut ticks = interval(self.config.check_interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Checks all endpoints once.
+    async fn check(&self) {
+        let Some(check) = &self.config.check else {
+            return;
+        };
         let patience = PATIENCE.min(self.config.check_interval);
-        let path: Option<Arc<str>> = match &check {
+        let path: Option<Arc<str>> = match check {
             Check::Connect => None,
             Check::Get(path) => Some(Arc::from(&**path)),
         };
-        loop {
-            ticks.tick().await;
-            let mut checks = JoinSet::new();
-            let endpoints = self.endpoints();
-            for endpoint in &*endpoints {
-                let (endpoint, path) = (endpoint.clone(), path.clone());
-                checks.spawn(async move {
-                    let answer = endpoint.upstream().probe(path.as_deref(), patience).await;
-                    endpoint.checked(answer);
-                });
-            }
-            checks.join_all().await;
+        let mut checks = JoinSet::new();
+        let endpoints = self.endpoints();
+        for endpoint in &*endpoints {
+            let (endpoint, path) = (endpoint.clone(), path.clone());
+            checks.spawn(async move {
+                let answer = endpoint.upstream().probe(path.as_deref(), patience).await;
+                endpoint.checked(answer);
+            });
+        }
+        checks.join_all().await;
+    }
+}
+
+/// Does `what` every so often, until the group is gone.
+async fn every<F: Future<Output = ()> + Send>(
+    period: Duration,
+    group: Weak<Group>,
+    what: impl Fn(Arc<Group>) -> F + Send,
+) {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match group.upgrade() {
+            Some(group) => what(group).await,
+            None => return,
         }
     }
 }

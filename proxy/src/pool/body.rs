@@ -26,6 +26,8 @@ use super::{
 pub struct RequestBody<B> {
     inner: Source<B>,
     whole: Whole,
+    /// Who is told how many bytes have passed.
+    counted: Option<Recorder>,
 }
 
 /// Where a request's body comes from.
@@ -59,6 +61,7 @@ impl<B: Body> RequestBody<B> {
                 Source::Caller(body)
             },
             whole: Whole::Nobody,
+            counted: None,
         }
     }
 
@@ -68,6 +71,14 @@ impl<B: Body> RequestBody<B> {
         Self {
             inner: Source::Nothing,
             whole: Whole::Nobody,
+            counted: None,
+        }
+    }
+
+    /// Tells `recorder` how many bytes pass, if there are any to come.
+    pub(super) fn count(&mut self, recorder: &Recorder) {
+        if !matches!(self.inner, Source::Nothing) {
+            self.counted = Some(recorder.clone());
         }
     }
 
@@ -143,6 +154,11 @@ where
                 (frame, body.is_end_stream())
             }
         };
+        if let (Some(Ok(frame)), Some(recorder)) = (&frame, &self.counted)
+            && let Some(data) = frame.data_ref()
+        {
+            recorder.request_body(data.len());
+        }
         match &frame {
             // Not whole: hyper breaks the connection off, and the upstream sees it.
             Some(Err(_)) => {}
@@ -176,8 +192,6 @@ pub struct ResponseBody<B> {
     returning: Option<Returning<B>>,
     /// In a box: most have none.
     limits: Option<Box<Limits>>,
-    /// Its place among the requests of its upstream, where those are counted.
-    pass: Option<Pass>,
 }
 
 /// Why a response's body broke off.
@@ -226,7 +240,6 @@ impl<B> ResponseBody<B> {
             inner,
             returning: Some(returning),
             limits: None,
-            pass: None,
         };
         if body.inner.is_end_stream() {
             body.end();
@@ -239,18 +252,10 @@ impl<B> ResponseBody<B> {
             inner,
             returning: None,
             limits: None,
-            pass: None,
         }
     }
 
-    /// Holds its place until it ends.
-    pub(super) fn holding(&mut self, pass: Pass) {
-        if !self.inner.is_end_stream() {
-            self.pass = Some(pass);
-        }
-    }
-
-    /// Cuts it when it has taken too long.
+    /// Cuts it when it has taken too long, and holds its place until then.
     pub(super) fn limit(&mut self, limits: Box<Limits>) {
         if !self.inner.is_end_stream() {
             self.limits = Some(limits);
@@ -258,7 +263,7 @@ impl<B> ResponseBody<B> {
     }
 
     fn end(&mut self) {
-        self.pass = None;
+        self.limits = None;
         if let Some(returning) = self.returning.take() {
             returning.give_back();
         }
@@ -287,13 +292,13 @@ impl<B> Body for ResponseBody<B> {
             && let Some(expired) = limits.poll(cx, polled.is_ready())
         {
             // What is left of it is not waited for: the connection goes with it.
-            (self.returning, self.limits, self.pass) = (None, None, None);
+            (self.returning, self.limits) = (None, None);
             return Poll::Ready(Some(Err(BodyError::Expired(expired))));
         }
         let frame = ready!(polled);
         match &frame {
             // A broken connection is not given back: it goes with this body.
-            Some(Err(_)) => (self.returning, self.pass) = (None, None),
+            Some(Err(_)) => (self.returning, self.limits) = (None, None),
             Some(Ok(_)) if !self.inner.is_end_stream() => {}
             _ => self.end(),
         }

@@ -16,13 +16,15 @@ use throughline::{
 };
 use tokio::time::{Sleep, sleep_until};
 
-use super::{Cause, Counts};
+use super::{Cause, Counts, gate::Pass};
 
 /// The times of one body.
 #[derive(Debug)]
 pub(super) struct Limits {
     deadline: Option<Pin<Box<Sleep>>>,
     idle: Option<Idle>,
+    /// Its place among the requests of its upstream, where those are counted.
+    _pass: Option<Pass>,
     recorder: Option<Recorder>,
     counts: Arc<Counts>,
 }
@@ -47,16 +49,37 @@ impl Limits {
         if deadline.is_none() && idle.is_none() {
             return None;
         }
-        Some(Box::new(Self {
-            deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline.into()))),
-            idle: idle.map(|limit| Idle {
-                limit,
-                is_waiting: false,
-                sleep: Box::pin(sleep_until((ambient::now() + limit).into())),
-            }),
-            recorder: recorder.cloned(),
+        let mut limits = Self::none(counts);
+        limits.deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline.into())));
+        limits.idle = idle.map(|limit| Idle {
+            limit,
+            is_waiting: false,
+            sleep: Box::pin(sleep_until((ambient::now() + limit).into())),
+        });
+        limits.recorder = recorder.cloned();
+        Some(limits)
+    }
+
+    /// No limits, for a body that is to hold something.
+    pub(super) fn none(counts: &Arc<Counts>) -> Box<Self> {
+        Box::new(Self {
+            deadline: None,
+            idle: None,
+            _pass: None,
+            recorder: None,
             counts: counts.clone(),
-        }))
+        })
+    }
+
+    /// When it has to be over.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let deadline = self.deadline.as_ref()?;
+        Some(deadline.deadline().into())
+    }
+
+    /// Keeps this until the body has ended.
+    pub(super) fn hold(&mut self, pass: Pass) {
+        self._pass = Some(pass);
     }
 
     /// What the body has taken too long over, given whether its next piece is there.

@@ -126,8 +126,11 @@ struct Shared<B> {
     counts: Arc<Counts>,
     upstreams: Mutex<HashMap<Origin, Arc<Upstream<B>>>>,
     /// Those that others hold, and that are not found by their origin.
-    dedicated: Mutex<Vec<Weak<Upstream<B>>>>,
+    dedicated: Mutex<Dedicated<B>>,
 }
+
+/// Upstreams, each with the name of whoever holds it.
+type Dedicated<B> = Vec<(Box<str>, Weak<Upstream<B>>)>;
 
 impl<B> Pool<B>
 where
@@ -145,6 +148,24 @@ where
             upstreams: Mutex::default(),
             dedicated: Mutex::default(),
         }))
+    }
+
+    /// A pool that is used as `config` says, without connections, and with what was learnt of whom.
+    /// Connections of this one end with the requests that use them.
+    #[must_use]
+    pub fn anew(&self, config: Config) -> Self {
+        let mut new = Self::new(config, self.0.tls.clone());
+        if let Some(shared) = Arc::get_mut(&mut new.0) {
+            shared.counts = self.0.counts.clone();
+        }
+        let hangups = || new.0.hangups.clone().into();
+        let upstreams = self.upstreams();
+        let upstreams = upstreams.iter().map(|(origin, upstream)| {
+            let upstream = upstream.anew(&new.0.config, hangups(), &new.0.counts);
+            (origin.clone(), Arc::new(upstream))
+        });
+        *new.upstreams() = upstreams.collect();
+        new
     }
 
     /// The upstream at `origin`, which speaks `protocol`.
@@ -172,10 +193,12 @@ where
         self.0.counts.clone()
     }
 
-    /// An upstream at `origin` with limits and connections of its own, for as long as it is held.
+    /// The upstream of `name` at `origin`, with limits and connections of its own: the same one as
+    /// before, where it is still held and has the same limits.
     #[must_use]
     pub fn dedicated(
         &self,
+        name: &str,
         origin: Origin,
         protocol: Protocol,
         config: &Config,
@@ -184,36 +207,56 @@ where
             own_ports: self.0.config.own_ports.clone(),
             ..config.clone()
         };
+        let mut dedicated = self.dedicated_ones();
+        let mut alive = dedicated.iter().filter(|(owner, _)| &**owner == name);
+        let same = alive.find_map(|(_, upstream)| {
+            let upstream = upstream.upgrade()?;
+            upstream
+                .is_as(&origin, protocol, &config)
+                .then_some(upstream)
+        });
+        if let Some(same) = same {
+            return same;
+        }
         let hangups = self.0.hangups.clone().into();
         let (tls, counts) = (self.0.tls.clone(), &self.0.counts);
         let upstream = Upstream::new(origin, config, tls, protocol, hangups, counts);
         let upstream = Arc::new(upstream);
-        self.dedicated_ones().push(Arc::downgrade(&upstream));
+        dedicated.push((name.into(), Arc::downgrade(&upstream)));
         upstream
     }
 
-    /// Looks after connections that nobody uses, for ever: an idle one is found too old, or closed,
-    /// when it is taken, but one that nobody takes would stay open.
-    pub async fn tend(&self) {
-        loop {
+    /// Looks after connections that nobody uses, for as long as anybody else has the pool or one of its
+    /// upstreams: an idle one is found too old, or closed, when it is taken, but one that nobody takes
+    /// would stay open.
+    pub async fn tend(self) {
+        while Arc::strong_count(&self.0) > 1
+            || !self.upstreams().is_empty()
+            || !self.dedicated_ones().is_empty()
+        {
             // Whoever closes a connection need not wait long for us to do the same.
             let _ = tokio::time::timeout(SWEEP, self.0.hangups.heard()).await;
             self.sweep(ambient::now());
         }
     }
 
-    /// Asks where the names of upstreams lead to, for ever: connections that are used all the time
-    /// would never notice that one has moved.
-    pub async fn follow(&self) {
-        let mut ticks = tokio::time::interval(self.0.config.resolve_interval);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let named: Vec<_> = self.upstreams().values().cloned().collect();
-            let dedicated = self.dedicated_ones().clone();
-            let dedicated = dedicated.iter().filter_map(Weak::upgrade);
-            for upstream in named.into_iter().chain(dedicated) {
-                upstream.look_up().await;
+    /// Asks where the names of upstreams lead to, for as long as anybody has the pool: connections that
+    /// are used all the time would never notice that one has moved.
+    pub fn follow(&self) -> impl Future<Output = ()> + Send + use<B> {
+        let (interval, pool) = (self.0.config.resolve_interval, Arc::downgrade(&self.0));
+        async move {
+            loop {
+                tokio::time::sleep(interval).await;
+                let Some(shared) = pool.upgrade() else {
+                    return;
+                };
+                let pool = Self(shared);
+                let named: Vec<_> = pool.upstreams().values().cloned().collect();
+                let dedicated = pool.dedicated_ones().clone();
+                let dedicated = dedicated.iter().filter_map(|(_, one)| one.upgrade());
+                for upstream in named.into_iter().chain(dedicated) {
+                    upstream.look_up().await;
+                }
             }
         }
     }
@@ -223,7 +266,7 @@ where
         // Whoever is about to use an upstream holds it too.
         self.upstreams()
             .retain(|_, upstream| upstream.sweep(now) || Arc::strong_count(upstream) > 1);
-        self.dedicated_ones().retain(|upstream| {
+        self.dedicated_ones().retain(|(_, upstream)| {
             let upstream = upstream.upgrade();
             upstream.is_some_and(|upstream| {
                 upstream.sweep(now);
@@ -232,7 +275,7 @@ where
         });
     }
 
-    fn dedicated_ones(&self) -> MutexGuard<'_, Vec<Weak<Upstream<B>>>> {
+    fn dedicated_ones(&self) -> MutexGuard<'_, Dedicated<B>> {
         self.0
             .dedicated
             .lock()

@@ -99,6 +99,26 @@ where
         }
     }
 
+    /// The same origin without connections, to be used as `config` says.
+    pub(super) fn anew(&self, config: &Config, hangups: Waker, counts: &Arc<Counts>) -> Self {
+        Self {
+            speech: self.speech.learned(),
+            ..Self::new(
+                self.origin.clone(),
+                config.clone(),
+                self.tls.clone(),
+                Protocol::Auto,
+                hangups,
+                counts,
+            )
+        }
+    }
+
+    /// Whether it is what would be made of these.
+    pub(super) fn is_as(&self, origin: &Origin, protocol: Protocol, config: &Config) -> bool {
+        self.origin == *origin && self.config == *config && self.speech.was_told() == protocol
+    }
+
     /// Closes what has been idle for too long or was closed by the other side, and says whether
     /// anything is left.
     pub(super) fn sweep(&self, now: Instant) -> bool {
@@ -133,11 +153,11 @@ where
     ///
     /// [`Error`], which names the phase that the request died in, and hands it back if it may be sent
     /// again.
-    pub fn send(
-        self: &Arc<Self>,
-        request: &mut Request<RequestBody<B>>,
-        recorder: Option<&Recorder>,
-    ) -> impl Future<Output = Result<Response<ResponseBody<B>>, Error>> {
+    pub fn send<'r>(
+        self: &'r Arc<Self>,
+        request: &'r mut Request<RequestBody<B>>,
+        recorder: Option<&'r Recorder>,
+    ) -> impl Future<Output = Result<Response<ResponseBody<B>>, Error>> + use<'r, B> {
         self.send_carried(request, recorder, None, None)
     }
 
@@ -147,38 +167,50 @@ where
     /// # Errors
     ///
     /// As [`Upstream::send`].
-    pub async fn send_carried(
+    pub fn send_carried<'r>(
+        self: &'r Arc<Self>,
+        request: &'r mut Request<RequestBody<B>>,
+        recorder: Option<&'r Recorder>,
+        carried: Option<&'r Carried>,
+        deadline: Option<Instant>,
+    ) -> impl Future<Output = Result<Response<ResponseBody<B>>, Error>> + use<'r, B> {
+        // All that has to be kept of them until there is an answer, and nothing where there are none.
+        let idle = self.config.response_idle_timeout;
+        let limits = Limits::new(deadline, idle, recorder, &self.counts);
+        self.send_limited(request, recorder, carried, limits)
+    }
+
+    async fn send_limited(
         self: &Arc<Self>,
         request: &mut Request<RequestBody<B>>,
         recorder: Option<&Recorder>,
         carried: Option<&Carried>,
-        deadline: Option<Instant>,
+        mut limits: Option<Box<Limits>>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
+            request.body_mut().count(recorder);
         }
-        let pass = match &self.requests {
-            None => None,
-            // In a box, and so is what has a deadline, for the sake of those that have neither.
-            Some(requests) => match Box::pin(self.turn(requests, deadline)).await {
-                Ok(pass) => Some(pass),
+        // In a box, and so is what has a deadline, for the sake of those that have neither.
+        if let Some(requests) = &self.requests {
+            let deadline = limits.as_ref().and_then(|limits| limits.deadline());
+            match Box::pin(self.turn(requests, deadline)).await {
+                Ok(pass) => limits
+                    .get_or_insert_with(|| Limits::none(&self.counts))
+                    .hold(pass),
                 Err(error) => return Err(self.failed(error, recorder)),
-            },
-        };
+            }
+        }
         let answer = {
             let attempt = pin!(self.attempt(request, recorder, carried));
-            match deadline {
+            match limits.as_ref().and_then(|limits| limits.deadline()) {
                 None => attempt.await,
                 Some(deadline) => Box::pin(by(deadline, attempt)).await,
             }
         };
         let mut response = answer.map_err(|error| self.failed(error, recorder))?;
-        let idle = self.config.response_idle_timeout;
-        if let Some(limits) = Limits::new(deadline, idle, recorder, &self.counts) {
+        if let Some(limits) = limits {
             response.body_mut().limit(limits);
-        }
-        if let Some(pass) = pass {
-            response.body_mut().holding(pass);
         }
         Ok(response)
     }

@@ -24,7 +24,7 @@ pub(crate) use self::{
     pairs::{Attributes, Headers},
     route::{OWN, RouteSettings, Routes},
     tls::{HostNames, KeyPairs},
-    word::{Exporter, FilePath, Level, NamedSampler, Switch, Text},
+    word::{AccessFormat, AccessTarget, Exporter, FilePath, Level, NamedSampler, Switch, Text},
 };
 
 /// A value before it is understood.
