@@ -182,7 +182,8 @@ settings! {
         /// upstream's own idle timeout, so that no request meets a connection that is being closed.
         upstream_idle_timeout: Timeout { "TIME", default "30s", example "30s" }
 
-        /// The most connections to one upstream; further requests wait.
+        /// The most connections to one upstream; requests that find no room on them wait, for at most
+        /// `connect_timeout`.
         max_connections: Count<1, 65535> { "COUNT", default "512", example "512" }
 
         /// The most bytes that the headers of a request may have.

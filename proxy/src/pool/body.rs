@@ -13,13 +13,15 @@ use hyper::body::Incoming;
 use throughline::{ambient, phase::Recorder};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Upstream, upstream::Kept, wire::Wire};
+use super::{Upstream, http2::Slot, upstream::Kept, wire::Wire};
 
 /// The body of a request to an upstream; it may be none at all.
 #[derive(Debug)]
 pub struct RequestBody<B> {
     inner: Option<B>,
     whole: Whole,
+    /// Its room on a shared connection.
+    slot: Option<Slot>,
 }
 
 /// Who is told that the request is whole.
@@ -38,6 +40,7 @@ impl<B: Body> RequestBody<B> {
         Self {
             inner: (!body.is_end_stream()).then_some(body),
             whole: Whole::Nobody,
+            slot: None,
         }
     }
 
@@ -47,6 +50,7 @@ impl<B: Body> RequestBody<B> {
         Self {
             inner: None,
             whole: Whole::Nobody,
+            slot: None,
         }
     }
 
@@ -56,6 +60,11 @@ impl<B: Body> RequestBody<B> {
 
     pub(super) fn noting(&mut self, recorder: &Recorder) {
         self.whole = Whole::Recorder(recorder.clone());
+    }
+
+    /// Takes room on a shared connection for as long as this lasts.
+    pub(super) fn within(&mut self, slot: &Slot) {
+        self.slot = self.inner.is_some().then(|| slot.clone());
     }
 
     fn end(&mut self) {
@@ -105,6 +114,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
 pub struct ResponseBody<B> {
     inner: Incoming,
     returning: Option<Returning<B>>,
+    /// Its room on a shared connection.
+    slot: Option<Slot>,
 }
 
 /// A connection on its way back to its upstream.
@@ -141,6 +152,7 @@ impl<B> ResponseBody<B> {
         let mut body = Self {
             inner,
             returning: Some(returning),
+            slot: None,
         };
         if body.inner.is_end_stream() {
             body.end();
@@ -148,14 +160,17 @@ impl<B> ResponseBody<B> {
         body
     }
 
-    pub(super) fn http2(inner: Incoming) -> Self {
+    pub(super) fn http2(inner: Incoming, slot: Slot) -> Self {
+        let slot = (!inner.is_end_stream()).then_some(slot);
         Self {
             inner,
             returning: None,
+            slot,
         }
     }
 
     fn end(&mut self) {
+        self.slot = None;
         if let Some(returning) = self.returning.take() {
             returning.give_back();
         }
@@ -170,14 +185,16 @@ impl<B> Body for ResponseBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self { inner, returning } = &mut *self;
+        let Self {
+            inner, returning, ..
+        } = &mut *self;
         let frame = ready!(match returning {
             Some(returning) => returning.connection.sender.poll_body(cx, inner),
             None => Pin::new(inner).poll_frame(cx),
         });
         match &frame {
             // A broken connection is not given back: it goes with this body.
-            Some(Err(_)) => self.returning = None,
+            Some(Err(_)) => (self.returning, self.slot) = (None, None),
             Some(Ok(_)) if !self.inner.is_end_stream() => {}
             _ => self.end(),
         }

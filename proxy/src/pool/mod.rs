@@ -17,6 +17,7 @@ mod dial;
 mod error;
 mod hangups;
 mod http1;
+mod http2;
 mod origin;
 mod protocol;
 mod replay;
@@ -58,7 +59,7 @@ pub struct Config {
     pub response_timeout: Option<Duration>,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
-    /// The most requests that one upstream is sent at a time over HTTP/1.1; further ones queue.
+    /// The most connections to one upstream; requests that find no room on them queue.
     pub max_connections: usize,
     /// Ports of this host that lead back to us, and that nothing is sent to.
     pub own_ports: Vec<u16>,

@@ -11,9 +11,11 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::{body::Incoming, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use throughline::{ambient, phase::Recorder};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::timeout_at,
+};
 use tokio_rustls::rustls::ClientConfig;
 
 use super::{
@@ -22,13 +24,17 @@ use super::{
     connection::{Addresses, Connection},
     dial::{self, Dialled},
     http1::Http1,
+    http2::{Http2, Slot, is_refusal},
     protocol::{Speech, Spoken},
     wire::Wire,
 };
-use crate::{glimpse::Glimpsed, headers, processes::Carried, watched::Watched};
+use crate::{glimpse::Glimpsed, headers, processes::Carried};
 
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;
+
+/// What sends a request on a shared connection, and the room for it there.
+type Shared<B> = (http2::SendRequest<RequestBody<B>>, Slot);
 
 /// A connection that carries one request after another. In a box: it moves with each of them.
 pub(super) type Kept<B> = Box<Connection<Http1<B>>>;
@@ -43,7 +49,10 @@ pub struct Upstream<B = Glimpsed<Incoming>> {
     idle: Mutex<Vec<Kept<B>>>,
     /// Told when something happens to one of the idle.
     hangups: Waker,
-    shared: Mutex<Option<Connection<http2::SendRequest<RequestBody<B>>>>>,
+    /// As few as carry all requests: the first that has room is taken.
+    shared: Mutex<Vec<Connection<Http2<B>>>>,
+    /// Told when one of them has room.
+    room: Arc<Notify>,
     /// Held while an h2 connection is dialled, so that a burst dials once.
     dialling: tokio::sync::Mutex<()>,
     permits: Arc<Semaphore>,
@@ -66,6 +75,7 @@ where
             speech: Speech::new(protocol),
             idle: Mutex::default(),
             shared: Mutex::default(),
+            room: Arc::default(),
             dialling: tokio::sync::Mutex::default(),
             origin,
             config,
@@ -84,7 +94,15 @@ where
             !connection.sender.is_closed()
                 && now.saturating_duration_since(connection.idle_since) < self.config.idle_timeout
         });
-        !idle.is_empty() || self.has_shared()
+        let mut shared = self.shared();
+        shared.retain_mut(|connection| {
+            if !connection.sender.is_idle() {
+                connection.idle_since = now;
+            }
+            let idle = now.saturating_duration_since(connection.idle_since);
+            !connection.sender.is_closed() && idle < self.config.idle_timeout
+        });
+        !idle.is_empty() || !shared.is_empty()
     }
 
     /// The origin.
@@ -249,8 +267,10 @@ where
         carried: Option<&Carried>,
         is_trial: bool,
     ) -> Result<Response<ResponseBody<B>>, Error> {
-        // Only these may have to ask again in another protocol.
-        let mut asked = (is_trial || self.origin.is_tls()).then(|| {
+        let may_resend = request.method().is_idempotent() && request.body().is_end_stream();
+        // Only these may have to ask again: in another protocol, or on another connection. Of what is
+        // written nothing can be read back, which was packed for this one connection.
+        let mut asked = (is_trial || self.origin.is_tls() || may_resend).then(|| {
             let (mut asked, ()) = Request::new(()).into_parts();
             asked.method = request.method().clone();
             asked.uri = request.uri().clone();
@@ -261,11 +281,11 @@ where
         });
         headers::into_http2(request, &self.origin.uri_scheme(), &self.origin.authority());
         for _ in 0..MAX_REPLACED {
-            let sender = self.http2_sender(recorder, carried, is_trial).await?;
-            let mut sender = match (sender, asked) {
-                (Some(sender), kept) => {
+            let shared = self.http2_sender(recorder, carried, is_trial).await?;
+            let (mut sender, slot) = match (shared, asked) {
+                (Some(shared), kept) => {
                     asked = kept;
-                    sender
+                    shared
                 }
                 (None, Some(asked)) => {
                     // It turned out to speak HTTP/1.1 alone.
@@ -280,6 +300,7 @@ where
                 Some(recorder) => request.body_mut().noting(recorder),
                 None => {}
             }
+            request.body_mut().within(&slot);
             let sent = pin!(sender.try_send_request(taken(request)));
             let answer = match self.config.response_timeout {
                 None => sent.await,
@@ -288,15 +309,23 @@ where
             match answer {
                 Ok(mut response) => {
                     *response.version_mut() = Version::HTTP_11;
-                    return Ok(response.map(ResponseBody::http2));
+                    return Ok(response.map(|body| ResponseBody::http2(body, slot)));
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => *request = unsent,
-                    None => return Err(Error::exchange(&error.into_error())),
+                    None => {
+                        let error = error.into_error();
+                        let head = asked.filter(|_| may_resend && is_refusal(&error));
+                        let error = Error::exchange(&error);
+                        return Err(match head {
+                            Some(head) => error.with_replay(Box::new(head)),
+                            None => error,
+                        });
+                    }
                 },
             }
             // A connection that takes no more requests would be chosen again.
-            self.shared().take();
+            self.retire(&slot);
         }
         Err(Error::new(
             Cause::Closed,
@@ -343,51 +372,112 @@ where
         }
     }
 
-    /// The shared h2 connection, dialled if need be; `None` if the upstream does not speak it.
+    /// A shared h2 connection that has room, dialled if need be; `None` if the upstream does not speak
+    /// it.
     async fn http2_sender(
         &self,
         recorder: Option<&Recorder>,
         carried: Option<&Carried>,
         is_trial: bool,
-    ) -> Result<Option<http2::SendRequest<RequestBody<B>>>, Error> {
-        if let Some(sender) = self.use_shared(recorder, carried) {
-            return Ok(Some(sender));
+    ) -> Result<Option<Shared<B>>, Error> {
+        let deadline = tokio::time::Instant::now() + self.config.connect_timeout;
+        loop {
+            let mut room = pin!(self.room.notified());
+            // From here on no notice is missed.
+            room.as_mut().enable();
+            if let Some(shared) = self.use_shared(recorder, carried) {
+                return Ok(Some(shared));
+            }
+            if !self.may_open_http2() {
+                timeout_at(deadline, room).await.map_err(|_| self.full())?;
+                continue;
+            }
+            let dialling = tokio::select! {
+                dialling = self.dialling.lock() => dialling,
+                () = room.as_mut() => continue,
+                () = tokio::time::sleep_until(deadline) => return Err(self.full()),
+            };
+            if let Some(shared) = self.use_shared(recorder, carried) {
+                return Ok(Some(shared));
+            }
+            if !self.may_open_http2() {
+                continue;
+            }
+            let dialled = match dial::dial(&self.origin, &self.config, &self.tls, recorder).await {
+                Ok(dialled) => dialled,
+                // It takes no more connections; those that there are may have room in time.
+                Err(error) if self.has_shared() => {
+                    drop(dialling);
+                    timeout_at(deadline, room).await.map_err(|_| error)?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if self.origin.is_tls() && !dialled.is_http2 {
+                self.keep_http1(dialled).await?;
+                return Ok(None);
+            }
+            let wire = self.open_http2(dialled).await?;
+            if is_trial && !wire.heard_http2(self.config.connect_timeout).await {
+                self.shared().clear();
+                self.speech.refused_http2();
+                return Ok(None);
+            }
+            self.speech.heard_http2();
+            return Ok(self.use_shared(recorder, carried));
         }
-        let _dialling = self.dialling.lock().await;
-        if let Some(sender) = self.use_shared(recorder, carried) {
-            return Ok(Some(sender));
-        }
-        let dialled = dial::dial(&self.origin, &self.config, &self.tls, recorder).await?;
-        if self.origin.is_tls() && !dialled.is_http2 {
-            self.keep_http1(dialled).await?;
-            return Ok(None);
-        }
-        let wire = self.open_http2(dialled).await?;
-        if is_trial && !wire.heard_http2(self.config.connect_timeout).await {
-            self.shared().take();
-            self.speech.refused_http2();
-            return Ok(None);
-        }
-        self.speech.heard_http2();
-        Ok(self.use_shared(recorder, carried))
     }
 
+    /// Room on a shared connection, if there is any.
     fn use_shared(
         &self,
         recorder: Option<&Recorder>,
         carried: Option<&Carried>,
-    ) -> Option<http2::SendRequest<RequestBody<B>>> {
+    ) -> Option<Shared<B>> {
         let mut shared = self.shared();
-        let connection = shared.as_mut().filter(|c| !c.sender.is_closed())?;
-        connection.take(recorder, ambient::now());
+        shared.retain(|connection| !connection.sender.is_closed());
+        let (connection, had) = shared.iter_mut().find_map(|connection| {
+            let had = connection.sender.slot()?;
+            Some((connection, had))
+        })?;
+        let now = ambient::now();
+        connection.idle_since = now;
+        connection.take(recorder, now);
         connection.carries(carried);
-        Some(connection.sender.clone())
+        Some(had)
+    }
+
+    /// Whether one more shared connection may be of use.
+    fn may_open_http2(&self) -> bool {
+        let shared = self.shared();
+        let is_shut = |connection: &Connection<Http2<B>>| connection.sender.is_shut();
+        shared.len() < self.config.max_connections && !shared.iter().any(is_shut)
+    }
+
+    /// Takes no more requests to the connection that has this slot.
+    fn retire(&self, slot: &Slot) {
+        self.shared()
+            .retain(|connection| !connection.sender.is_of(slot));
     }
 
     fn has_shared(&self) -> bool {
-        self.shared()
-            .as_ref()
-            .is_some_and(|connection| !connection.sender.is_closed())
+        let shared = self.shared();
+        shared
+            .iter()
+            .any(|connection| !connection.sender.is_closed())
+    }
+
+    fn full(&self) -> Error {
+        let timeout = self.config.connect_timeout;
+        let connections = self.shared().len();
+        Error::new(
+            Cause::Queue,
+            format!(
+                "no room for {timeout:?} on {connections} HTTP/2 connections, which have as many \
+                 requests as {} takes",
+                self.origin
+            ),
+        )
     }
 
     async fn dial(&self, recorder: Option<&Recorder>) -> Result<Opened<B>, Error> {
@@ -415,22 +505,15 @@ where
     async fn open_http2(&self, dialled: Dialled) -> Result<Arc<Wire>, Error> {
         let wire = Arc::new(Wire::default());
         let addresses = Addresses::of(&dialled);
-        let io = TokioIo::new(Watched::new(dialled.transport, wire.clone()));
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .adaptive_window(true)
-            .handshake(io)
-            .await
-            .map_err(|e| Error::exchange(&e))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an upstream connection ended");
-            }
-        });
-        *self.shared() = Some(Connection::new(sender, wire.clone(), addresses));
+        let http2 = Http2::open(dialled.transport, wire.clone(), self.room.clone()).await?;
+        self.shared()
+            .push(Connection::new(http2, wire.clone(), addresses));
+        // Whoever waits for the same may use it at once, and not one after another.
+        self.room.notify_waiters();
         Ok(wire)
     }
 
-    fn shared(&self) -> MutexGuard<'_, Option<Connection<http2::SendRequest<RequestBody<B>>>>> {
+    fn shared(&self) -> MutexGuard<'_, Vec<Connection<Http2<B>>>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
