@@ -25,6 +25,7 @@ pub mod hold;
 pub mod inbound;
 pub mod listen;
 pub mod outbound;
+mod pace;
 pub mod pool;
 mod reply;
 mod request_id;

@@ -169,6 +169,10 @@ settings! {
         /// then.
         header_timeout: Timeout { "TIME", default "10s", example "10s" }
 
+        /// How long nothing may come of a request's body while it is waited for, or `off` for ever. A
+        /// slow body is not cut, nor one that the upstream does not take.
+        body_timeout: OrOff<Timeout> { "TIME", default "60s", example "60s" }
+
         /// How long a caller's connection may be idle between requests.
         idle_timeout: Timeout { "TIME", default "60s", example "60s" }
 

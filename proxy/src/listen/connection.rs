@@ -21,8 +21,13 @@ use throughline::{
     sink::Sink, span::Span,
 };
 
-use super::Counted;
-use crate::{hold::Holding, pipeline::Pipeline, watched::Watch};
+use super::{Config, Counted};
+use crate::{
+    hold::Holding,
+    pace::{Pace, Paces},
+    pipeline::Pipeline,
+    watched::Watch,
+};
 
 /// One connection of a caller.
 #[derive(Debug)]
@@ -47,6 +52,8 @@ struct State {
     first_byte: Option<Instant>,
     /// How many requests are being answered.
     busy: usize,
+    /// The bodies of those that have one.
+    bodies: Paces,
     /// When the watchdog first saw that none was: a request need not read the clock for it.
     idle_since: Option<Instant>,
     /// Since when the caller is known to have said its last, with nothing written to it after.
@@ -70,6 +77,7 @@ impl Connection {
             state: Mutex::new(State {
                 first_byte: (!is_http2).then_some(first_byte),
                 busy: 0,
+                bodies: Paces::default(),
                 idle_since: None,
                 left_since: None,
                 draining: Vec::new(),
@@ -95,12 +103,17 @@ impl Connection {
     }
 
     /// A request's headers are complete.
-    pub(super) fn request(self: &Arc<Self>, now: Instant) -> (Option<Instant>, Busy) {
+    pub(super) fn request(
+        self: &Arc<Self>,
+        now: Instant,
+        has_body: bool,
+    ) -> (Option<Instant>, Busy, Option<Arc<Pace>>) {
         let mut state = self.state();
         state.busy += 1;
         state.idle_since = None;
         let first_byte = state.first_byte.take().filter(|first| *first <= now);
-        (first_byte, Busy(self.clone()))
+        let pace = has_body.then(|| state.bodies.add());
+        (first_byte, Busy(self.clone()), pace)
     }
 
     fn report(&self, spans: impl Iterator<Item = Box<Span>>) {
@@ -109,17 +122,19 @@ impl Connection {
         }
     }
 
-    /// Waits until the connection has been idle, or at its headers, for too long.
+    /// Waits until the connection has been idle, or at its headers, for too long; bodies that stop
+    /// coming are ended meanwhile.
     ///
     /// It sleeps until the earliest moment at which that could be, and then looks: requests come and
     /// go without touching a timer.
-    pub(super) async fn watchdog(&self, headers: Duration, idle: Duration) -> Expired {
+    pub(super) async fn watchdog(&self, config: &Config) -> Expired {
+        let (headers, idle) = (config.header_timeout, config.idle_timeout);
         loop {
             let now = ambient::now();
             let has_left = self.has_left();
             let wait = {
                 let mut state = self.state();
-                match (state.busy, state.first_byte) {
+                let wait = match (state.busy, state.first_byte) {
                     (0, Some(first)) => match left(first, headers, now) {
                         Some(wait) => wait,
                         None => return Expired::Headers,
@@ -138,6 +153,11 @@ impl Connection {
                         }
                     }
                     _ => headers.min(idle),
+                };
+                let limit = config.body_timeout;
+                match limit.and_then(|limit| state.bodies.look(now, limit)) {
+                    Some(body) => wait.min(body),
+                    None => wait,
                 }
             };
             tokio::time::sleep(wait).await;
@@ -316,28 +336,35 @@ mod tests {
         Arc::new(Connection::new(None, false, ambient::now(), None, None))
     }
 
+    fn limits(header_timeout: Duration, idle_timeout: Duration) -> Config {
+        Config {
+            header_timeout,
+            idle_timeout,
+            ..Config::default()
+        }
+    }
+
     #[test]
     fn the_first_byte_belongs_to_one_request() {
         let connection = connection();
-        let (first, busy) = connection.request(ambient::now());
+        let (first, busy, _) = connection.request(ambient::now(), false);
         assert!(first.is_some());
         connection.read(b"x");
-        let (first, second) = connection.request(ambient::now());
+        let (first, second, _) = connection.request(ambient::now(), false);
         assert!(first.is_none(), "it came while another was being answered");
         drop((busy, second));
         connection.read(b"x");
-        assert!(connection.request(ambient::now()).0.is_some());
+        assert!(connection.request(ambient::now(), false).0.is_some());
     }
 
     #[tokio::test]
     async fn frames_of_an_idle_h2_connection_are_no_headers() {
         let connection = Arc::new(Connection::new(None, true, ambient::now(), None, None));
         connection.read(b"x");
-        let expired = connection
-            .watchdog(Duration::ZERO, Duration::from_millis(1))
-            .await;
+        let limits = limits(Duration::ZERO, Duration::from_millis(1));
+        let expired = connection.watchdog(&limits).await;
         assert_eq!(expired, Expired::Idle);
-        assert!(connection.request(ambient::now()).0.is_none());
+        assert!(connection.request(ambient::now(), false).0.is_none());
     }
 
     #[tokio::test(start_paused = true)]
@@ -346,18 +373,21 @@ mod tests {
         let seconds = Duration::from_secs;
         // The clock of `ambient` does not stand still, so that limits of zero are what can expire.
         assert_eq!(
-            at_headers.watchdog(Duration::ZERO, seconds(9)).await,
+            at_headers
+                .watchdog(&limits(Duration::ZERO, seconds(9)))
+                .await,
             Expired::Headers
         );
         let idle = connection();
-        drop(idle.request(ambient::now()));
+        drop(idle.request(ambient::now(), false));
         assert_eq!(
-            idle.watchdog(seconds(9), Duration::ZERO).await,
+            idle.watchdog(&limits(seconds(9), Duration::ZERO)).await,
             Expired::Idle
         );
         let busy = connection();
-        let (_, _held) = busy.request(ambient::now());
-        let watchdog = busy.watchdog(Duration::from_millis(1), Duration::from_millis(1));
+        let (_, _held, _) = busy.request(ambient::now(), false);
+        let limits = limits(Duration::from_millis(1), Duration::from_millis(1));
+        let watchdog = busy.watchdog(&limits);
         assert!(
             tokio::time::timeout(seconds(1), watchdog).await.is_err(),
             "a busy one never does"

@@ -47,6 +47,8 @@ use crate::{
 pub struct Config {
     /// How long a request's headers may take from their first byte, and a new connection until then.
     pub header_timeout: Duration,
+    /// How long nothing may come of a request's body while it is waited for; `None` for ever.
+    pub body_timeout: Option<Duration>,
     /// How long a connection may be idle between requests.
     pub idle_timeout: Duration,
     /// The most bytes that a request's headers may have.
@@ -59,6 +61,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(10),
+            body_timeout: Some(Duration::from_secs(60)),
             idle_timeout: Duration::from_secs(60),
             max_header_bytes: 64 * 1024,
             max_streams: 256,
@@ -290,7 +293,7 @@ impl<K: Stack> Listener<K> {
                 biased;
                 () = cut.as_mut() => Leaving::Now,
                 _ = drain.wait_for(|draining| *draining) => Leaving::Gracefully,
-                expired = connection.watchdog(self.config.header_timeout, self.config.idle_timeout) => {
+                expired = connection.watchdog(&self.config) => {
                     match expired {
                         Expired::Idle => Leaving::Gracefully,
                         Expired::Headers | Expired::Abandoned => Leaving::Now,
@@ -354,7 +357,11 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let now = ambient::now();
-        let (first_byte, busy) = self.connection.request(now);
+        let has_body = !request.body().is_end_stream();
+        let (first_byte, busy, pace) = self.connection.request(now, has_body);
+        if let Some(pace) = pace {
+            request.extensions_mut().insert(pace);
+        }
         request.extensions_mut().insert(Arrival {
             first_byte,
             headers: now,

@@ -14,6 +14,7 @@ use throughline::{ambient, phase::Recorder};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Upstream, http2::Slot, upstream::Kept, wire::Wire};
+use crate::pace::{Pace, Stopped};
 
 /// The body of a request to an upstream; it may be none at all.
 #[derive(Debug)]
@@ -22,7 +23,11 @@ pub struct RequestBody<B> {
     whole: Whole,
     /// Its room on a shared connection.
     slot: Option<Slot>,
+    /// Whoever sees to it that the caller sends it.
+    pace: Option<Arc<Pace>>,
 }
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Who is told that the request is whole.
 #[derive(Debug)]
@@ -41,6 +46,7 @@ impl<B: Body> RequestBody<B> {
             inner: (!body.is_end_stream()).then_some(body),
             whole: Whole::Nobody,
             slot: None,
+            pace: None,
         }
     }
 
@@ -51,6 +57,7 @@ impl<B: Body> RequestBody<B> {
             inner: None,
             whole: Whole::Nobody,
             slot: None,
+            pace: None,
         }
     }
 
@@ -60,6 +67,10 @@ impl<B: Body> RequestBody<B> {
 
     pub(super) fn noting(&mut self, recorder: &Recorder) {
         self.whole = Whole::Recorder(recorder.clone());
+    }
+
+    pub(super) fn at(&mut self, pace: Arc<Pace>) {
+        self.pace = Some(pace);
     }
 
     /// Takes room on a shared connection for as long as this lasts.
@@ -76,18 +87,31 @@ impl<B: Body> RequestBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
+impl<B> Body for RequestBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let Some(inner) = &mut self.inner else {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Self { inner, pace, .. } = &mut *self;
+        let Some(inner) = inner else {
             return Poll::Ready(None);
         };
-        let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
+        let polled = Pin::new(&mut *inner).poll_frame(cx);
+        if let Some(pace) = pace {
+            match &polled {
+                Poll::Ready(_) => pace.came(),
+                Poll::Pending if pace.is_over() => return Poll::Ready(Some(Err(Stopped.into()))),
+                Poll::Pending => pace.waits(cx.waker()),
+            }
+        }
+        let frame = ready!(polled).map(|frame| frame.map_err(Into::into));
         match &frame {
             // Not whole: hyper breaks the connection off, and the upstream sees it.
             Some(Err(_)) => {}

@@ -28,7 +28,12 @@ use super::{
     protocol::{Speech, Spoken},
     wire::Wire,
 };
-use crate::{glimpse::Glimpsed, headers, processes::Carried};
+use crate::{
+    glimpse::Glimpsed,
+    headers,
+    pace::{Pace, Stopped},
+    processes::Carried,
+};
 
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;
@@ -142,7 +147,19 @@ where
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
         }
-        match (self.attempt(request, recorder, carried).await, recorder) {
+        let pace = match request.body().is_end_stream() {
+            true => None,
+            false => request.extensions_mut().remove::<Arc<Pace>>(),
+        };
+        if let Some(pace) = &pace {
+            request.body_mut().at(pace.clone());
+        }
+        let mut sent = self.attempt(request, recorder, carried).await;
+        if let (Err(error), Some(true)) = (&mut sent, pace.map(|pace| pace.is_over())) {
+            // Whatever else it looks like: it is why the request was broken off.
+            *error = Error::new(Cause::BodyTimeout, Stopped.to_string());
+        }
+        match (sent, recorder) {
             (Err(error), Some(recorder)) => {
                 recorder.fail(error.ended_by(), error.error_type());
                 Err(error.in_phase(recorder.running()))
