@@ -29,6 +29,7 @@ use crate::{
     glimpse::Glimpsed,
     headers,
     hold::Holding,
+    interim::Interim,
     listen::{Connection, Draining, Stack},
     pipeline::Pipeline,
     pool::{self, RequestBody, ResponseBody, Upstream},
@@ -87,6 +88,7 @@ impl Stack for Inbound {
         let to_app = ToApp {
             app: self.app.clone(),
             tracing: self.tracing.clone(),
+            caller: connection.early(),
         };
         match &self.tracing {
             None => InboundService::Plain(to_app),
@@ -164,6 +166,7 @@ pub struct ToApp {
     app: Arc<Upstream>,
     /// Shared by all connections.
     tracing: Option<Arc<Tracing>>,
+    caller: Option<Arc<Interim>>,
 }
 
 impl Service<Request<Incoming>> for ToApp {
@@ -209,7 +212,7 @@ impl Service<Request<Incoming>> for ToApp {
             Some(values) => values.watch(request),
             None => request.map(Glimpsed::new),
         };
-        let mut request = request.map(RequestBody::new);
+        let mut request = request.map(|body| RequestBody::new(body).of(self.caller.clone()));
         Box::pin(async move {
             let mut resends = Resends::default();
             let carried = open.as_ref().and_then(OpenExchange::carried);

@@ -23,6 +23,7 @@ pub mod echoes;
 pub mod glimpse;
 pub mod hold;
 pub mod inbound;
+mod interim;
 pub mod listen;
 pub mod outbound;
 mod pace;

@@ -32,6 +32,7 @@ use crate::{
     headers,
     hold::Holding,
     inbound,
+    interim::Interim,
     listen::{Connection, Stack},
     owners::Owners,
     pipeline::Pipeline,
@@ -91,6 +92,7 @@ pub struct OutboundService {
     stack: Outbound,
     /// What threads say of them.
     line: Option<Line>,
+    caller: Option<Arc<Interim>>,
 }
 
 impl Outbound {
@@ -159,7 +161,11 @@ impl Stack for Outbound {
             let signals = tracing.signals.as_ref();
             line = signals.and_then(|signals| signals.line(app, ours));
         }
-        OutboundService { stack, line }
+        OutboundService {
+            stack,
+            line,
+            caller: connection.early(),
+        }
     }
 }
 
@@ -202,11 +208,12 @@ impl Service<Request<Incoming>> for OutboundService {
         headers::strip_proxy(&mut parts.headers);
         let upstream = self.stack.pool.upstream(&origin, Protocol::Auto);
         let tracing = self.stack.tracing.clone();
+        let caller = self.caller.clone();
         Box::pin(async move {
             let mut body = Glimpsed::new(body);
             let answer = match tracing {
                 None => {
-                    let request = Request::from_parts(parts, RequestBody::new(body));
+                    let request = Request::from_parts(parts, RequestBody::new(body).of(caller));
                     plain(&upstream, request)
                         .await
                         .map(|r| r.map(Either::Right))
@@ -215,7 +222,7 @@ impl Service<Request<Incoming>> for OutboundService {
                     // Here and not before: hyper reads what came with the head before it polls us.
                     let echoes = tracing.values.as_ref();
                     let values = echoes.map(|echoes| echoes.of_call(&parts, &mut body));
-                    let mut request = Request::from_parts(parts, RequestBody::new(body));
+                    let mut request = Request::from_parts(parts, RequestBody::new(body).of(caller));
                     let cause = tracing.correlate(&mut request, said, values.as_ref());
                     traced(&tracing, &upstream, request, cause)
                         .await

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::Response;
+use http::{Response, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use pingora_core::protocols::SocketDigest;
@@ -24,6 +24,7 @@ use throughline::{
 use super::{Config, Counted};
 use crate::{
     hold::Holding,
+    interim::Interim,
     pace::{Pace, Paces},
     pipeline::Pipeline,
     watched::Watch,
@@ -36,6 +37,8 @@ pub struct Connection {
     /// HTTP/2 sends frames that belong to no request, and its requests overlap: there the first byte
     /// of one cannot be told apart.
     is_http2: bool,
+    /// What is said to the caller before its answer; in HTTP/2 nothing can be.
+    interim: Option<Arc<Interim>>,
     state: Mutex<State>,
     /// Whether `left_since` is set: looked at on every write.
     is_leaving: AtomicBool,
@@ -74,6 +77,7 @@ impl Connection {
         Self {
             peer: peer.and_then(|peer| peer.as_inet().copied()),
             is_http2,
+            interim: (!is_http2).then(Arc::default),
             state: Mutex::new(State {
                 first_byte: (!is_http2).then_some(first_byte),
                 busy: 0,
@@ -106,14 +110,39 @@ impl Connection {
     pub(super) fn request(
         self: &Arc<Self>,
         now: Instant,
+        version: Version,
         has_body: bool,
     ) -> (Option<Instant>, Busy, Option<Arc<Pace>>) {
+        if let Some(interim) = &self.interim {
+            interim.asked(version);
+        }
         let mut state = self.state();
         state.busy += 1;
         state.idle_since = None;
         let first_byte = state.first_byte.take().filter(|first| *first <= now);
         let pace = has_body.then(|| state.bodies.add());
         (first_byte, Busy(self.clone()), pace)
+    }
+
+    /// The way of interim responses to the caller.
+    pub(crate) fn early(&self) -> Option<Arc<Interim>> {
+        self.interim.clone()
+    }
+
+    /// Answers a request whose headers took too long.
+    pub(super) fn refuse_headers(&self) {
+        const TEXT: &str = "408 Request Timeout\nthroughline: header_timeout in phase receive: the \
+            request's headers were not whole in time\n";
+        if let Some(interim) = &self.interim {
+            let length = TEXT.len();
+            interim.refuse(
+                format!(
+                    "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: text/plain; \
+                     charset=utf-8\r\ncontent-length: {length}\r\n\r\n{TEXT}"
+                )
+                .as_bytes(),
+            );
+        }
     }
 
     fn report(&self, spans: impl Iterator<Item = Box<Span>>) {
@@ -215,6 +244,10 @@ impl Watch for Connection {
         self.report(drained.into_iter().map(|exchange| exchange.finish(now)));
     }
 
+    fn interim(&self) -> Option<&Interim> {
+        self.interim.as_deref()
+    }
+
     /// The connection is gone, and with it what the socket had not taken.
     fn closed(&self) {
         let undrained = std::mem::take(&mut self.state().draining);
@@ -287,6 +320,9 @@ where
             .busy
             .take()
             .expect("a future is not polled after it is ready");
+        if let Some(interim) = &busy.0.interim {
+            interim.answered();
+        }
         Poll::Ready(Ok(response.map(|body| Holding::new(body, busy))))
     }
 }
@@ -347,14 +383,19 @@ mod tests {
     #[test]
     fn the_first_byte_belongs_to_one_request() {
         let connection = connection();
-        let (first, busy, _) = connection.request(ambient::now(), false);
+        let (first, busy, _) = connection.request(ambient::now(), Version::HTTP_11, false);
         assert!(first.is_some());
         connection.read(b"x");
-        let (first, second, _) = connection.request(ambient::now(), false);
+        let (first, second, _) = connection.request(ambient::now(), Version::HTTP_11, false);
         assert!(first.is_none(), "it came while another was being answered");
         drop((busy, second));
         connection.read(b"x");
-        assert!(connection.request(ambient::now(), false).0.is_some());
+        assert!(
+            connection
+                .request(ambient::now(), Version::HTTP_11, false)
+                .0
+                .is_some()
+        );
     }
 
     #[tokio::test]
@@ -364,7 +405,12 @@ mod tests {
         let limits = limits(Duration::ZERO, Duration::from_millis(1));
         let expired = connection.watchdog(&limits).await;
         assert_eq!(expired, Expired::Idle);
-        assert!(connection.request(ambient::now(), false).0.is_none());
+        assert!(
+            connection
+                .request(ambient::now(), Version::HTTP_11, false)
+                .0
+                .is_none()
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -379,13 +425,13 @@ mod tests {
             Expired::Headers
         );
         let idle = connection();
-        drop(idle.request(ambient::now(), false));
+        drop(idle.request(ambient::now(), Version::HTTP_11, false));
         assert_eq!(
             idle.watchdog(&limits(seconds(9), Duration::ZERO)).await,
             Expired::Idle
         );
         let busy = connection();
-        let (_, _held, _) = busy.request(ambient::now(), false);
+        let (_, _held, _) = busy.request(ambient::now(), Version::HTTP_11, false);
         let limits = limits(Duration::from_millis(1), Duration::from_millis(1));
         let watchdog = busy.watchdog(&limits);
         assert!(

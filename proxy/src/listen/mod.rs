@@ -12,11 +12,13 @@ mod preface;
 use std::{
     convert::Infallible,
     fmt,
+    future::poll_fn,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -296,7 +298,8 @@ impl<K: Stack> Listener<K> {
                 expired = connection.watchdog(&self.config) => {
                     match expired {
                         Expired::Idle => Leaving::Gracefully,
-                        Expired::Headers | Expired::Abandoned => Leaving::Now,
+                        Expired::Headers => Leaving::Refused,
+                        Expired::Abandoned => Leaving::Now,
                     }
                 }
             }
@@ -305,6 +308,12 @@ impl<K: Stack> Listener<K> {
         match bell::first(serving.as_mut(), leaving).await {
             First::Main(result) => return result,
             First::Side(Leaving::Now) => return Ok(()),
+            First::Side(Leaving::Refused) => {
+                connection.refuse_headers();
+                // It is written when hyper flushes, which it does each time.
+                let _ = poll_fn(|cx| Poll::Ready(serving.as_mut().poll(cx))).await;
+                return Ok(());
+            }
             First::Side(Leaving::Gracefully) => graceful(serving.as_mut()),
         }
         match bell::first(serving, cut).await {
@@ -318,6 +327,8 @@ impl<K: Stack> Listener<K> {
 enum Leaving {
     /// After the requests that are open.
     Gracefully,
+    /// With an answer to what is no whole request.
+    Refused,
     /// Whatever is open.
     Now,
 }
@@ -358,7 +369,8 @@ where
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let now = ambient::now();
         let has_body = !request.body().is_end_stream();
-        let (first_byte, busy, pace) = self.connection.request(now, has_body);
+        let version = request.version();
+        let (first_byte, busy, pace) = self.connection.request(now, version, has_body);
         if let Some(pace) = pace {
             request.extensions_mut().insert(pace);
         }

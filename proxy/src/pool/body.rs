@@ -13,18 +13,38 @@ use hyper::body::Incoming;
 use throughline::{ambient, phase::Recorder};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Upstream, http2::Slot, upstream::Kept, wire::Wire};
-use crate::pace::{Pace, Stopped};
+use super::{
+    Upstream,
+    early::{Early, Gate},
+    http2::Slot,
+    upstream::Kept,
+    wire::Wire,
+};
+use crate::{
+    interim::Interim,
+    pace::{Pace, Stopped},
+};
 
 /// The body of a request to an upstream; it may be none at all.
 #[derive(Debug)]
 pub struct RequestBody<B> {
     inner: Option<B>,
     whole: Whole,
-    /// Its room on a shared connection.
-    slot: Option<Slot>,
-    /// Whoever sees to it that the caller sends it.
+    /// Who is told of interim responses to the request, body or none.
+    caller: Option<Arc<Interim>>,
+    /// Only few bodies have any. In a box: requests are moved, and most have no body.
+    terms: Option<Box<Terms>>,
+}
+
+/// On which terms a body is sent.
+#[derive(Debug, Default)]
+struct Terms {
+    /// It waits until its upstream wants it.
+    gate: Option<Arc<Gate>>,
+    /// Its caller is to send it in time.
     pace: Option<Arc<Pace>>,
+    /// It has room on a shared connection.
+    slot: Option<Slot>,
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -45,8 +65,8 @@ impl<B: Body> RequestBody<B> {
         Self {
             inner: (!body.is_end_stream()).then_some(body),
             whole: Whole::Nobody,
-            slot: None,
-            pace: None,
+            caller: None,
+            terms: None,
         }
     }
 
@@ -56,8 +76,26 @@ impl<B: Body> RequestBody<B> {
         Self {
             inner: None,
             whole: Whole::Nobody,
-            slot: None,
-            pace: None,
+            caller: None,
+            terms: None,
+        }
+    }
+
+    /// The body of a request whose caller is told of interim responses to it.
+    #[must_use]
+    pub(crate) fn of(mut self, caller: Option<Arc<Interim>>) -> Self {
+        self.caller = caller;
+        self
+    }
+
+    /// Waits at `gate`; and returns who is told of interim responses.
+    pub(super) fn behind(&mut self, gate: Option<Arc<Gate>>) -> Early {
+        if self.terms.is_some() || gate.is_some() {
+            self.terms().gate.clone_from(&gate);
+        }
+        Early {
+            caller: self.caller.clone(),
+            gate,
         }
     }
 
@@ -70,12 +108,18 @@ impl<B: Body> RequestBody<B> {
     }
 
     pub(super) fn at(&mut self, pace: Arc<Pace>) {
-        self.pace = Some(pace);
+        self.terms().pace = Some(pace);
     }
 
     /// Takes room on a shared connection for as long as this lasts.
     pub(super) fn within(&mut self, slot: &Slot) {
-        self.slot = self.inner.is_some().then(|| slot.clone());
+        if self.inner.is_some() {
+            self.terms().slot = Some(slot.clone());
+        }
+    }
+
+    fn terms(&mut self) -> &mut Terms {
+        self.terms.get_or_insert_default()
     }
 
     fn end(&mut self) {
@@ -99,9 +143,18 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Self { inner, pace, .. } = &mut *self;
+        let Self { inner, terms, .. } = &mut *self;
         let Some(inner) = inner else {
             return Poll::Ready(None);
+        };
+        let pace = match terms {
+            None => None,
+            Some(terms) => {
+                if let Some(gate) = &terms.gate {
+                    ready!(gate.poll_open(cx));
+                }
+                terms.pace.as_ref()
+            }
         };
         let polled = Pin::new(&mut *inner).poll_frame(cx);
         if let Some(pace) = pace {

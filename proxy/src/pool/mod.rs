@@ -14,6 +14,7 @@
 mod body;
 mod connection;
 mod dial;
+mod early;
 mod error;
 mod hangups;
 mod http1;

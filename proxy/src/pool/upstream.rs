@@ -23,6 +23,7 @@ use super::{
     body::Returning,
     connection::{Addresses, Connection},
     dial::{self, Dialled},
+    early::Gate,
     http1::Http1,
     http2::{Http2, Slot, is_refusal},
     protocol::{Speech, Spoken},
@@ -218,13 +219,20 @@ where
             let may_resend = request.method().is_idempotent()
                 && is_whole
                 && (reused || self.speech.may_refuse_http1());
-            wire.begin(recorder.cloned(), is_whole, may_resend);
+            let gate = Gate::before(request);
+            let early = request.body_mut().behind(gate.clone());
+            wire.begin(recorder.cloned(), early, is_whole, may_resend);
             request.body_mut().over(&wire);
             let answer = {
                 let sent = pin!(connection.sender.exchange(taken(request)));
-                match self.config.response_timeout {
-                    None => sent.await,
-                    Some(timeout) => within(timeout, sent).await?,
+                match (self.config.response_timeout, &gate) {
+                    (None, None) => sent.await,
+                    (Some(timeout), None) => within(timeout, sent).await?,
+                    (None, Some(gate)) => Box::pin(gate.open_in_time(sent)).await,
+                    (Some(timeout), Some(gate)) => {
+                        let mut sent = Box::pin(gate.open_in_time(sent));
+                        within(timeout, sent.as_mut()).await?
+                    }
                 }
             };
             let error = match answer {
@@ -236,7 +244,9 @@ where
                     ));
                 }
                 Ok(mut response) => {
-                    if !wire.is_request_sent() {
+                    // A body that was not asked for is not sent any more.
+                    let is_wanted = gate.is_none_or(|gate| gate.is_open());
+                    if !wire.is_request_sent() && is_wanted {
                         connection.sender.go_alone();
                     }
                     // Its framing was for this connection; the caller's is made anew.
@@ -317,6 +327,8 @@ where
                 Some(recorder) => request.body_mut().noting(recorder),
                 None => {}
             }
+            // A `100` would not be heard of.
+            request.body_mut().behind(None);
             request.body_mut().within(&slot);
             let sent = pin!(sender.try_send_request(taken(request)));
             let answer = match self.config.response_timeout {

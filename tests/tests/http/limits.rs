@@ -55,7 +55,6 @@ async fn a_head_that_trickles_in_is_cut() {
 }
 
 #[tokio::test]
-#[ignore = "it is cut without a word"]
 async fn a_client_that_is_cut_over_its_head_is_told_408() {
     let scene = impatient().await;
     for way in WAYS {
