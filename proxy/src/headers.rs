@@ -15,13 +15,15 @@ use http::{
 use http_body::Body;
 
 /// The fields of one connection.
-static HOP_BY_HOP: [HeaderName; 6] = [
+static HOP_BY_HOP: [HeaderName; 7] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     TRANSFER_ENCODING,
     TE,
     UPGRADE,
     HeaderName::from_static("proxy-connection"),
+    // As `crate::loops` has it: of one sidecar to the next.
+    HeaderName::from_static("throughline-passed"),
 ];
 
 /// Which of them this is.
@@ -35,6 +37,7 @@ fn hop_by_hop(name: &HeaderName) -> Option<usize> {
         "te" => 3,
         "upgrade" => 4,
         "proxy-connection" => 5,
+        "throughline-passed" => 6,
         _ => return None,
     })
 }

@@ -25,6 +25,7 @@ pub mod hold;
 pub mod inbound;
 mod interim;
 pub mod listen;
+mod loops;
 pub mod outbound;
 mod pace;
 pub mod pool;

@@ -34,6 +34,7 @@ use crate::{
     inbound,
     interim::Interim,
     listen::{Connection, Stack},
+    loops::{self, Passed},
     owners::Owners,
     pipeline::Pipeline,
     pool::{self, Error, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream},
@@ -200,13 +201,23 @@ impl Service<Request<Incoming>> for OutboundService {
                 _ => self.line.as_mut().and_then(Line::read),
             },
         };
+        let refuse = |error| Box::pin(std::future::ready(Ok(reply::to_error(&error, None))));
+        let passed = Passed::take(&mut parts.headers);
+        let mark = self.stack.pool.mark();
+        if passed.as_ref().is_some_and(|passed| mark.is_in(passed)) {
+            let said = "the call came back from another sidecar";
+            return refuse(Error::new(pool::Cause::Loop, said));
+        }
         let origin = match self.stack.route(&mut parts) {
             Ok(origin) => origin,
-            Err(error) => return Box::pin(std::future::ready(Ok(reply::to_error(&error, None)))),
+            Err(error) => return refuse(error),
         };
         headers::strip_hop_by_hop(&mut parts.headers);
         headers::strip_proxy(&mut parts.headers);
         let upstream = self.stack.pool.upstream(&origin, Protocol::Auto);
+        if upstream.is_here() && (passed.is_some() || upstream.has_open(loops::CROWD)) {
+            mark.add(passed.as_ref(), &mut parts.headers);
+        }
         let tracing = self.stack.tracing.clone();
         let caller = self.caller.clone();
         Box::pin(async move {

@@ -56,7 +56,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// HTTP/2 on `transport`, which tells `wire` what passes; `room` is told when there is some.
-    pub(super) async fn open(
+    pub(super) async fn begin(
         transport: Transport,
         wire: Arc<Wire>,
         room: Arc<Notify>,
@@ -90,9 +90,9 @@ impl<B> Http2<B> {
         self.sender.is_closed()
     }
 
-    /// Whether no request has a slot.
-    pub(super) fn is_idle(&self) -> bool {
-        self.line.open.load(Ordering::Acquire) == 0
+    /// How many requests have a slot.
+    pub(super) fn open(&self) -> usize {
+        self.line.open.load(Ordering::Acquire)
     }
 
     /// Whether its upstream takes none at all: it would take none on another connection either.

@@ -49,7 +49,7 @@ pub use self::{
     protocol::Protocol,
     upstream::Upstream,
 };
-use crate::glimpse::Glimpsed;
+use crate::{glimpse::Glimpsed, loops::Mark};
 
 /// What the pool allows upstreams.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +96,7 @@ struct Shared<B> {
     config: Config,
     tls: Arc<ClientConfig>,
     hangups: Arc<Hangups>,
+    mark: Mark,
     upstreams: Mutex<HashMap<Origin, Arc<Upstream<B>>>>,
 }
 
@@ -111,6 +112,7 @@ where
             config,
             tls,
             hangups: Arc::default(),
+            mark: Mark::new(),
             upstreams: Mutex::default(),
         }))
     }
@@ -131,6 +133,11 @@ where
         ));
         upstreams.insert(origin.clone(), upstream.clone());
         upstream
+    }
+
+    /// The name that calls of this sidecar are known by, should they come back.
+    pub(crate) fn mark(&self) -> &Mark {
+        &self.0.mark
     }
 
     /// Looks after connections that nobody uses, for ever: an idle one is found too old, or closed,

@@ -2,7 +2,10 @@
 
 use std::{
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Waker,
     time::{Duration, Instant},
 };
@@ -62,6 +65,8 @@ pub struct Upstream<B = Glimpsed<Incoming>> {
     /// Held while an h2 connection is dialled, so that a burst dials once.
     dialling: tokio::sync::Mutex<()>,
     permits: Arc<Semaphore>,
+    /// Whether its connections do not leave this host, as far as is known.
+    is_here: AtomicBool,
 }
 
 impl<B> Upstream<B>
@@ -79,6 +84,7 @@ where
         Self {
             permits: Arc::new(Semaphore::new(config.max_connections)),
             speech: Speech::new(protocol),
+            is_here: AtomicBool::new(false),
             idle: Mutex::default(),
             shared: Mutex::default(),
             room: Arc::default(),
@@ -102,7 +108,7 @@ where
         });
         let mut shared = self.shared();
         shared.retain_mut(|connection| {
-            if !connection.sender.is_idle() {
+            if connection.sender.open() > 0 {
                 connection.idle_since = now;
             }
             let idle = now.saturating_duration_since(connection.idle_since);
@@ -115,6 +121,21 @@ where
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// Whether it is on this host; its connections tell.
+    pub(crate) fn is_here(&self) -> bool {
+        self.is_here.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is sent this many requests or more at present.
+    pub(crate) fn has_open(&self, count: usize) -> bool {
+        let over_http1 = self.config.max_connections - self.permits.available_permits();
+        over_http1 >= count || {
+            let shared = self.shared();
+            let over_http2 = shared.iter().map(|connection| connection.sender.open());
+            over_http1 + over_http2.sum::<usize>() >= count
+        }
     }
 
     /// Sends a request and waits for the response's headers. Step 4 of the way of a request.
@@ -521,6 +542,7 @@ where
     async fn open_http1(&self, dialled: Dialled) -> Result<Kept<B>, Error> {
         let wire = Arc::new(Wire::default());
         let addresses = Addresses::of(&dialled);
+        self.is_here.store(addresses.are_here(), Ordering::Relaxed);
         let http1 = Http1::open(dialled.transport, wire.clone()).await?;
         Ok(Box::new(Connection::new(http1, wire, addresses)))
     }
@@ -534,7 +556,8 @@ where
     async fn open_http2(&self, dialled: Dialled) -> Result<Arc<Wire>, Error> {
         let wire = Arc::new(Wire::default());
         let addresses = Addresses::of(&dialled);
-        let http2 = Http2::open(dialled.transport, wire.clone(), self.room.clone()).await?;
+        self.is_here.store(addresses.are_here(), Ordering::Relaxed);
+        let http2 = Http2::begin(dialled.transport, wire.clone(), self.room.clone()).await?;
         self.shared()
             .push(Connection::new(http2, wire.clone(), addresses));
         // Whoever waits for the same may use it at once, and not one after another.
