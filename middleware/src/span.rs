@@ -283,6 +283,8 @@ pub struct Span {
     pub version: Version,
     /// The final status code; `None` where there was no response.
     pub status: Option<StatusCode>,
+    /// Whether it is a gRPC call, whose path is a service and a method.
+    pub is_grpc: bool,
     /// The status of a gRPC call, from its trailers.
     pub grpc_status: Option<u16>,
     /// Which resend of the request this is; 0 for the first.
@@ -338,6 +340,7 @@ impl Span {
             client: None,
             version: Version::HTTP_11,
             status: None,
+            is_grpc: false,
             grpc_status: None,
             resend_count: 0,
             connection: None,

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Response, Version};
+use http::{Response, StatusCode, Version, header::CONTENT_LENGTH};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use pingora_core::protocols::SocketDigest;
@@ -323,7 +323,13 @@ where
         if let Some(interim) = &busy.0.interim {
             interim.answered();
         }
-        Poll::Ready(Ok(response.map(|body| Holding::new(body, busy))))
+        let has_length_alone = response.status() == StatusCode::NOT_MODIFIED
+            && response.headers().contains_key(CONTENT_LENGTH)
+            && !busy.0.is_http2;
+        Poll::Ready(Ok(response.map(|body| match has_length_alone {
+            true => Holding::silent(body, busy),
+            false => Holding::new(body, busy),
+        })))
     }
 }
 
