@@ -36,6 +36,11 @@ pub(crate) trait Watch {
     /// The transport is gone.
     fn closed(&self) {}
 
+    /// Whether it has heard enough: from here on every read fails.
+    fn has_enough(&self) -> bool {
+        false
+    }
+
     /// What is to be written besides.
     fn interim(&self) -> Option<&Interim> {
         None
@@ -94,7 +99,12 @@ impl<T: AsyncRead, W: Watch> AsyncRead for Watched<T, W> {
         let result = ready!(this.transport.poll_read(cx, buf));
         match &buf.filled()[before..] {
             [] => this.watch.ended(),
-            bytes => this.watch.read(bytes),
+            bytes => {
+                this.watch.read(bytes);
+                if this.watch.has_enough() {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                }
+            }
         }
         Poll::Ready(result)
     }

@@ -272,12 +272,22 @@ impl Bound {
         }
         if let Some(listener) = outbound {
             let stack = Outbound::forward(pool.clone(), stacks.outbound());
-            let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
+            let listen = Listener::new(
+                stack,
+                config.listen,
+                outbound_watch.clone(),
+                Some(pipeline.clone()),
+            );
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
         for (listener, route) in routes.into_iter().zip(&config.routes) {
             let stack = Outbound::to(pool.clone(), route.upstream.clone(), stacks.outbound());
-            let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
+            let listen = Listener::new(
+                stack,
+                config.listen,
+                outbound_watch.clone(),
+                Some(pipeline.clone()),
+            );
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
         traffic.beside(async move { pool.tend().await });

@@ -2,11 +2,12 @@
 //! how long nothing happened.
 
 use std::{
+    io::IoSlice,
     net::SocketAddr,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -21,12 +22,15 @@ use throughline::{
     sink::Sink, span::Span,
 };
 
-use super::{Config, Counted};
+use super::{
+    Config, Counted,
+    floods::{self, Frames},
+};
 use crate::{
     hold::Holding,
     interim::Interim,
     pace::{Pace, Paces},
-    pipeline::Pipeline,
+    pipeline::{Flood, Pipeline},
     watched::Watch,
 };
 
@@ -39,6 +43,11 @@ pub struct Connection {
     is_http2: bool,
     /// What is said to the caller before its answer; in HTTP/2 nothing can be.
     interim: Option<Arc<Interim>>,
+    /// The frames that came; in HTTP/1 there are none.
+    frames: Option<Mutex<Frames>>,
+    has_enough: AtomicBool,
+    /// What its peer was told that it sent too much of, counted from one; zero for nothing.
+    flood: AtomicU8,
     state: Mutex<State>,
     /// Whether `left_since` is set: looked at on every write.
     is_leaving: AtomicBool,
@@ -78,6 +87,9 @@ impl Connection {
             peer: peer.and_then(|peer| peer.as_inet().copied()),
             is_http2,
             interim: (!is_http2).then(Arc::default),
+            frames: is_http2.then(Mutex::default),
+            has_enough: AtomicBool::new(false),
+            flood: AtomicU8::new(0),
             state: Mutex::new(State {
                 first_byte: (!is_http2).then_some(first_byte),
                 busy: 0,
@@ -143,6 +155,36 @@ impl Connection {
                 .as_bytes(),
             );
         }
+    }
+
+    /// What was read of it before.
+    pub(super) fn begins(&self, bytes: &[u8]) {
+        if let Some(frames) = &self.frames {
+            self.read_frames(frames, bytes);
+        }
+    }
+
+    fn read_frames(&self, frames: &Mutex<Frames>, bytes: &[u8]) {
+        let mut frames = frames.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flood) = frames.read(bytes) {
+            self.has_enough.store(true, Ordering::Release);
+            self.flooded(flood);
+        }
+    }
+
+    /// h2 has ended the connection for a flood.
+    pub(super) fn was_flooded(&self) {
+        let told = usize::from(self.flood.load(Ordering::Acquire));
+        // Without a word it is a head of more bytes than are ever read.
+        let flood = told.checked_sub(1).and_then(|kind| Flood::ALL.get(kind));
+        self.flooded(*flood.unwrap_or(&Flood::Headers));
+    }
+
+    fn flooded(&self, flood: Flood) {
+        if let Some(pipeline) = &self.pipeline {
+            pipeline.counters().flooded(flood);
+        }
+        tracing::debug!(kind = flood.name(), peer = ?self.peer, "a flood ended a connection");
     }
 
     fn report(&self, spans: impl Iterator<Item = Box<Span>>) {
@@ -214,8 +256,9 @@ impl Connection {
 impl Watch for Connection {
     /// Bytes came. The first after an answer is the first of the next request; what comes while
     /// another is being answered cannot be told apart.
-    fn read(&self, _: &[u8]) {
-        if self.is_http2 {
+    fn read(&self, bytes: &[u8]) {
+        if let Some(frames) = &self.frames {
+            self.read_frames(frames, bytes);
             return;
         }
         let mut state = self.state();
@@ -242,6 +285,18 @@ impl Watch for Connection {
         drop(state);
         let now = ambient::now();
         self.report(drained.into_iter().map(|exchange| exchange.finish(now)));
+    }
+
+    fn writes(&self, bytes: &[IoSlice<'_>]) {
+        if self.is_http2
+            && let Some(flood) = floods::said(bytes)
+        {
+            self.flood.store(flood as u8 + 1, Ordering::Release);
+        }
+    }
+
+    fn has_enough(&self) -> bool {
+        self.is_http2 && self.has_enough.load(Ordering::Acquire)
     }
 
     fn interim(&self) -> Option<&Interim> {

@@ -7,6 +7,7 @@
 //! both limits without a timer a request.
 
 mod connection;
+mod floods;
 mod preface;
 
 use std::{
@@ -214,6 +215,7 @@ impl<K: Stack> Listener<K> {
             self.pipeline.clone(),
             Some(counted),
         ));
+        connection.begins(&opening.bytes);
         let service = Serve {
             service: Mutex::new(self.stack.service(&connection)),
             connection: connection.clone(),
@@ -335,6 +337,9 @@ enum Leaving {
 
 fn report(result: Result<(), hyper::Error>, connection: &Connection) {
     if let Err(error) = result {
+        if floods::is_one(&error) {
+            connection.was_flooded();
+        }
         tracing::debug!(%error, peer = ?connection.peer(), "a connection ended");
     }
 }
