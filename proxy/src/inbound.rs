@@ -32,7 +32,7 @@ use crate::{
     interim::Interim,
     listen::{Connection, Draining, Stack},
     pipeline::Pipeline,
-    pool::{self, RequestBody, ResponseBody, Upstream},
+    pool::{self, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream},
     processes::Carried,
     reply,
     request_id::RequestIds,
@@ -66,6 +66,8 @@ pub struct Tracing {
 #[derive(Clone, Debug)]
 pub struct Inbound {
     app: Arc<Upstream>,
+    /// Where the app's other ports are had from, for connections that were redirected from them.
+    redirected: Option<(Pool, Protocol)>,
     tracing: Option<Arc<Tracing>>,
 }
 
@@ -75,7 +77,29 @@ impl Inbound {
     pub fn new(app: Arc<Upstream>, tracing: Option<Tracing>) -> Self {
         Self {
             app,
+            redirected: None,
             tracing: tracing.map(Arc::new),
+        }
+    }
+
+    /// Connections that were redirected go to the port of the app that they were for; `pool` has it, and
+    /// it speaks `protocol`.
+    #[must_use]
+    pub fn redirected(self, pool: Pool, protocol: Protocol) -> Self {
+        Self {
+            redirected: Some((pool, protocol)),
+            ..self
+        }
+    }
+
+    /// Who answers the requests of a connection.
+    fn app(&self, connection: &Connection) -> Arc<Upstream> {
+        let own = self.app.origin();
+        match (&self.redirected, connection.destination()) {
+            (Some((pool, protocol)), Some(meant)) if meant.port() != own.port() => {
+                pool.upstream(&Origin::http(own.host(), meant.port()), *protocol)
+            }
+            _ => self.app.clone(),
         }
     }
 }
@@ -86,7 +110,7 @@ impl Stack for Inbound {
 
     fn service(&self, connection: &Arc<Connection>) -> InboundService {
         let to_app = ToApp {
-            app: self.app.clone(),
+            app: self.app(connection),
             tracing: self.tracing.clone(),
             caller: connection.early(),
         };

@@ -12,7 +12,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Method, Request, Response, Uri, Version, request, uri::Authority};
+use http::{
+    HeaderName, Method, Request, Response, Uri, Version,
+    header::HOST,
+    request,
+    uri::{Authority, Scheme},
+};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use throughline::{
@@ -91,6 +96,8 @@ pub struct Outbound {
 #[derive(Debug)]
 pub struct OutboundService {
     stack: Outbound,
+    /// Where the connection was going, before it was redirected here.
+    destination: Option<SocketAddr>,
     /// What threads say of them.
     line: Option<Line>,
     caller: Option<Arc<Interim>>,
@@ -118,10 +125,17 @@ impl Outbound {
     }
 
     /// Finds where a request goes, and writes that into its address.
-    fn route(&self, request: &mut request::Parts) -> Result<Origin, Error> {
+    fn route(
+        &self,
+        request: &mut request::Parts,
+        destination: Option<SocketAddr>,
+    ) -> Result<Origin, Error> {
         if request.method == Method::CONNECT {
             let said = "tunnels are not supported; call the service in clear through the proxy";
             return Err(Error::new(pool::Cause::Tunnel, said));
+        }
+        if let (None, Some(at)) = (&self.fixed, destination) {
+            return redirected(request, at);
         }
         if let Some(upstream) = &self.fixed {
             let mut target = upstream.clone().into_parts();
@@ -147,6 +161,26 @@ impl Outbound {
     }
 }
 
+/// A request of a connection that was redirected goes to where that was going. Its host is a name for it,
+/// and no more: whoever could choose another address by it would have been given that before.
+fn redirected(request: &mut request::Parts, at: SocketAddr) -> Result<Origin, Error> {
+    let origin = Origin::at(at);
+    let no_route = |why: String| Error::new(pool::Cause::NoRoute, why);
+    let own = || origin.authority();
+    headers::one_host(request.version, &request.uri, &mut request.headers, own)
+        .map_err(|bad| no_route(bad.why().to_owned()))?;
+    let host = request.headers.get(HOST);
+    let named = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut target = std::mem::take(&mut request.uri).into_parts();
+    target.authority = target.authority.or(named).or_else(|| Some(own()));
+    target.scheme = Some(Scheme::HTTP);
+    if target.path_and_query.is_none() {
+        target.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+    }
+    request.uri = Uri::from_parts(target).map_err(|error| no_route(error.to_string()))?;
+    Ok(origin)
+}
+
 impl Stack for Outbound {
     type Body = OutboundBody;
     type Service = OutboundService;
@@ -154,8 +188,10 @@ impl Stack for Outbound {
     fn service(&self, connection: &Arc<Connection>) -> OutboundService {
         let mut stack = self.clone();
         let mut line = None;
+        // As the app's own socket has it.
+        let ours = connection.local_as_dialled();
         if let Some(tracing) = &mut stack.tracing
-            && let (Some(app), Some(ours)) = (connection.peer(), connection.local())
+            && let (Some(app), Some(ours)) = (connection.peer(), ours)
         {
             let owners = tracing.owners.as_ref();
             tracing.caller = owners.map(|owners| owners.caller(app, ours));
@@ -164,6 +200,7 @@ impl Stack for Outbound {
         }
         OutboundService {
             stack,
+            destination: connection.destination(),
             line,
             caller: connection.early(),
         }
@@ -208,7 +245,7 @@ impl Service<Request<Incoming>> for OutboundService {
             let said = "the call came back from another sidecar";
             return refuse(Error::new(pool::Cause::Loop, said));
         }
-        let origin = match self.stack.route(&mut parts) {
+        let origin = match self.stack.route(&mut parts, self.destination) {
             Ok(origin) => origin,
             Err(error) => return refuse(error),
         };

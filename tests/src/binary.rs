@@ -41,7 +41,12 @@ pub(crate) fn profile_directory() -> PathBuf {
 }
 
 /// The root of the workspace.
-pub(crate) fn workspace() -> &'static Path {
+///
+/// # Panics
+///
+/// Never: the tests are a member of it.
+#[must_use]
+pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("this crate is a member of the workspace")

@@ -17,7 +17,7 @@ mod span;
 mod upstream;
 mod wait;
 
-pub use binary::path as binary;
+pub use binary::{path as binary, workspace};
 pub use client::{Answer, Client, raw};
 pub use cloud::{Call, Cloud};
 pub use collector::{Behaviour, Collector, Delivery, Protocol};

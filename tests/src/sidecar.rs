@@ -297,6 +297,29 @@ impl Sidecar {
         number.expect("a process that runs has resident memory")
     }
 
+    /// How many descriptors it has open.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run any more.
+    #[must_use]
+    pub fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.process.id());
+        fs::read_dir(path).expect("the sidecar runs").count()
+    }
+
+    /// Lets it have as many descriptors open, and no more.
+    ///
+    /// # Panics
+    ///
+    /// When that cannot be said of it.
+    pub fn limit_descriptors(&self, count: u64) {
+        let limit = format!("--nofile={count}:");
+        let pid = format!("--pid={}", self.process.id());
+        let status = Command::new("prlimit").args([limit, pid]).status();
+        assert!(status.expect("prlimit is there").success());
+    }
+
     /// Sends it a signal.
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -26,6 +26,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
+
+use crate::wait::until;
+
+/// A port that the system chooses.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The body of requests and responses in tests.
 pub type Body = BoxBody<Bytes, Infallible>;
@@ -64,7 +69,16 @@ impl Upstream {
         F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
         A: Future<Output = Response<Body>> + Send + 'static,
     {
-        Self::raw(move |stream, _| {
+        Self::http1_at(ANY, answer).await
+    }
+
+    /// The same, at this address: where another was, which has gone.
+    pub async fn http1_at<F, A>(address: SocketAddr, answer: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response<Body>> + Send + 'static,
+    {
+        Self::raw_at(address, move |stream, _| {
             let answer = answer.clone();
             async move {
                 let service = service_fn(move |request| {
@@ -104,15 +118,25 @@ impl Upstream {
     ///
     /// # Panics
     ///
-    /// When the system has no port left.
+    /// When the port does not become free.
     pub async fn raw<F, S>(serve: F) -> Self
     where
         F: Fn(TcpStream, usize) -> S + Send + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("the system has a free port");
+        Self::raw_at(ANY, serve).await
+    }
+
+    async fn raw_at<F, S>(address: SocketAddr, serve: F) -> Self
+    where
+        F: Fn(TcpStream, usize) -> S + Send + 'static,
+        S: Future<Output = ()> + Send + 'static,
+    {
+        // Whoever was there before may be on his way out.
+        let listener = until("the port of an upstream", async || {
+            TcpListener::bind(address).await.ok()
+        })
+        .await;
         let address = listener
             .local_addr()
             .expect("a bound socket has an address");

@@ -261,7 +261,10 @@ impl Bound {
         let mut calls = Vec::new();
         if let (Some(listener), Some(app)) = (inbound, &config.app) {
             let app = pool.upstream(&Origin::http(&app.host, app.port), config.app_protocol);
-            let stack = Inbound::new(app, stacks.inbound());
+            let mut stack = Inbound::new(app, stacks.inbound());
+            if config.listen.transparent {
+                stack = stack.redirected(pool.clone(), config.app_protocol);
+            }
             let listen = Listener::new(
                 stack,
                 config.listen,

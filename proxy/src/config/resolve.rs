@@ -99,6 +99,7 @@ fn compose(
             idle_timeout: settings.idle_timeout.0,
             max_header_bytes: settings.max_header_bytes.size(),
             max_streams: settings.max_streams.0,
+            transparent: settings.transparent.0,
         },
         pool: pool::Config {
             connect_timeout: settings.connect_timeout.0,

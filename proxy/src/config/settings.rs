@@ -157,6 +157,11 @@ settings! {
         routes: Routes { "LISTEN=UPSTREAM", default "",
             example "[{ listen: 127.0.0.1:9001, upstream: stock:80 }]" }
 
+        /// Whether connections that the kernel redirects here (`deploy/transparent`) are taken to where
+        /// they were going: those to `inbound` to the app's port of that number, those to `outbound` to
+        /// their host. What is not HTTP passes as it is.
+        transparent: Switch { "on|off", default "off", example "off" }
+
         /// What a command that is started with `run -- COMMAND` calls directly, and not through the
         /// outbound proxy. It is added to the `NO_PROXY` that is there; the empty text empties it,
         /// so that calls to this very host are traced too.

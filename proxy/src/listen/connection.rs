@@ -38,6 +38,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Connection {
     peer: Option<SocketAddr>,
+    destination: Option<SocketAddr>,
     /// HTTP/2 sends frames that belong to no request, and its requests overlap: there the first byte
     /// of one cannot be told apart.
     is_http2: bool,
@@ -77,6 +78,7 @@ struct State {
 impl Connection {
     pub(super) fn new(
         socket: Option<Arc<SocketDigest>>,
+        destination: Option<SocketAddr>,
         is_http2: bool,
         first_byte: Instant,
         pipeline: Option<Pipeline>,
@@ -85,6 +87,7 @@ impl Connection {
         let peer = socket.as_ref().and_then(|socket| socket.peer_addr());
         Self {
             peer: peer.and_then(|peer| peer.as_inet().copied()),
+            destination,
             is_http2,
             interim: (!is_http2).then(Arc::default),
             frames: is_http2.then(Mutex::default),
@@ -109,6 +112,18 @@ impl Connection {
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// Where the caller meant to connect to, if the kernel took the connection here.
+    #[must_use]
+    pub fn destination(&self) -> Option<SocketAddr> {
+        self.destination
+    }
+
+    /// Our end, as the caller's side of the connection has it.
+    #[must_use]
+    pub fn local_as_dialled(&self) -> Option<SocketAddr> {
+        self.destination.or_else(|| self.local())
     }
 
     /// Our end.
@@ -430,7 +445,14 @@ mod tests {
     use super::*;
 
     fn connection() -> Arc<Connection> {
-        Arc::new(Connection::new(None, false, ambient::now(), None, None))
+        Arc::new(Connection::new(
+            None,
+            None,
+            false,
+            ambient::now(),
+            None,
+            None,
+        ))
     }
 
     fn limits(header_timeout: Duration, idle_timeout: Duration) -> Config {
@@ -461,7 +483,14 @@ mod tests {
 
     #[tokio::test]
     async fn frames_of_an_idle_h2_connection_are_no_headers() {
-        let connection = Arc::new(Connection::new(None, true, ambient::now(), None, None));
+        let connection = Arc::new(Connection::new(
+            None,
+            None,
+            true,
+            ambient::now(),
+            None,
+            None,
+        ));
         connection.read(b"x");
         let limits = limits(Duration::ZERO, Duration::from_millis(1));
         let expired = connection.watchdog(&limits).await;

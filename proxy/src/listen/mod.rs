@@ -9,6 +9,7 @@
 mod connection;
 mod floods;
 mod preface;
+mod redirected;
 
 use std::{
     convert::Infallible,
@@ -38,7 +39,10 @@ use tokio::sync::{Notify, watch};
 use tower::Service;
 
 pub use self::connection::{Connection, Draining};
-use self::{connection::Expired, preface::Opening};
+use self::{
+    connection::Expired,
+    preface::{Opening, Speech},
+};
 use crate::{
     bell::{self, First},
     hold::Holding,
@@ -58,6 +62,8 @@ pub struct Config {
     pub max_header_bytes: usize,
     /// The most requests that one h2 connection may have open.
     pub max_streams: u32,
+    /// Whether connections may have been on their way to somebody else.
+    pub transparent: bool,
 }
 
 impl Default for Config {
@@ -68,6 +74,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(60),
             max_header_bytes: 64 * 1024,
             max_streams: 256,
+            transparent: false,
         }
     }
 }
@@ -199,32 +206,39 @@ impl<K: Stack> Listener<K> {
     /// Step 1 of the way of a request: serves all requests of one connection.
     async fn serve(&self, mut stream: Stream, counted: Counted) {
         let socket = stream.get_socket_digest();
+        let destination = match (&socket, self.config.transparent) {
+            (Some(socket), true) => redirected::destination(socket),
+            _ => None,
+        };
         let mut drain = self.drain.clone();
         let opening = tokio::select! {
-            opening = self.opening(&mut stream, &mut drain) => opening,
+            opening = self.opening(&mut stream, destination.is_some(), &mut drain) => opening,
             () = self.connections.until_cut() => None,
         };
         let Some(opening) = opening else {
             return;
         };
 
+        let Opening {
+            speech,
+            bytes,
+            first_byte,
+        } = opening;
         let connection = Arc::new(Connection::new(
             socket,
-            opening.is_http2,
-            opening.first_byte,
+            destination,
+            speech == Speech::Http2,
+            first_byte,
             self.pipeline.clone(),
             Some(counted),
         ));
-        connection.begins(&opening.bytes);
+        connection.begins(&bytes);
         let service = Serve {
             service: Mutex::new(self.stack.service(&connection)),
             connection: connection.clone(),
         };
-        let Opening {
-            is_http2, bytes, ..
-        } = opening;
         let io = TokioIo::new(Watched::reading_again(stream, bytes, connection.clone()));
-        if is_http2 {
+        if speech == Speech::Http2 {
             let serving = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .auto_date_header(false)
@@ -264,9 +278,14 @@ impl<K: Stack> Listener<K> {
     async fn opening(
         &self,
         stream: &mut Stream,
+        is_redirected: bool,
         drain: &mut watch::Receiver<bool>,
     ) -> Option<Opening> {
-        let mut reading = pin!(preface::read(stream));
+        let decide = match is_redirected {
+            true => redirected::decide,
+            false => preface::decide,
+        };
+        let mut reading = pin!(preface::read(stream, decide));
         let draining = async {
             let _ = drain.wait_for(|draining| *draining).await;
         };

@@ -13,19 +13,33 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speech {
+    /// HTTP/1, or something that it is the right answer to.
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// Something else, which only a redirected connection may: see [`super::redirected`].
+    Other,
+}
+
 /// How a connection begins.
 #[derive(Debug)]
 pub(super) struct Opening {
-    /// Whether it speaks HTTP/2.
-    pub(super) is_http2: bool,
+    /// What it speaks.
+    pub(super) speech: Speech,
     /// What was read to find out, to be read again.
     pub(super) bytes: Bytes,
     /// When the first of these came.
     pub(super) first_byte: Instant,
 }
 
-/// Reads until it is clear what is spoken; `None` if the client leaves before.
-pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Opening>> {
+/// Reads until `decide` tells of the bytes what is spoken; `None` if the client leaves before.
+pub(super) async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    decide: impl Fn(&[u8]) -> Option<Speech>,
+) -> io::Result<Option<Opening>> {
     let mut bytes = BytesMut::with_capacity(1024);
     let mut first_byte = None;
     loop {
@@ -33,11 +47,9 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Op
             return Ok(None);
         }
         let first_byte = *first_byte.get_or_insert_with(ambient::now);
-        let compared = bytes.len().min(PREFACE.len());
-        let matches = bytes[..compared] == PREFACE[..compared];
-        if !matches || compared == PREFACE.len() {
+        if let Some(speech) = decide(&bytes) {
             return Ok(Some(Opening {
-                is_http2: matches,
+                speech,
                 bytes: bytes.freeze(),
                 first_byte,
             }));
@@ -45,18 +57,28 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Op
     }
 }
 
+/// HTTP/2 or HTTP/1, of whoever can only mean one of the two; `None` while it may be both.
+pub(super) fn decide(bytes: &[u8]) -> Option<Speech> {
+    let compared = bytes.len().min(PREFACE.len());
+    if bytes[..compared] != PREFACE[..compared] {
+        return Some(Speech::Http1);
+    }
+    (compared == PREFACE.len()).then_some(Speech::Http2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
 
-    async fn opening(said: &[u8]) -> Option<(bool, Vec<u8>)> {
+    async fn opening(said: &[u8]) -> Option<(Speech, Vec<u8>)> {
         let (mut client, mut server) = tokio::io::duplex(256);
         client.write_all(said).await.unwrap();
         // The client stays: whatever is decided is decided from these bytes alone.
-        let read = tokio::time::timeout(std::time::Duration::from_millis(50), read(&mut server));
+        let read = read(&mut server, decide);
+        let read = tokio::time::timeout(std::time::Duration::from_millis(50), read);
         let opening = read.await.ok()?.unwrap().unwrap();
-        Some((opening.is_http2, opening.bytes.to_vec()))
+        Some((opening.speech, opening.bytes.to_vec()))
     }
 
     #[tokio::test]
@@ -71,7 +93,7 @@ mod tests {
             "PRI *\r\n\r\n",
         ] {
             let got = opening(request.as_bytes()).await;
-            assert_eq!(got, Some((false, request.into())), "{request:?}");
+            assert_eq!(got, Some((Speech::Http1, request.into())), "{request:?}");
         }
     }
 
@@ -79,7 +101,7 @@ mod tests {
     async fn the_preface_is_http2_and_kept_for_hyper() {
         let mut said = PREFACE.to_vec();
         said.extend([0, 0, 0, 4]);
-        assert_eq!(opening(&said).await, Some((true, said)));
+        assert_eq!(opening(&said).await, Some((Speech::Http2, said)));
         assert_eq!(
             opening(&PREFACE[..20]).await,
             None,
@@ -91,6 +113,6 @@ mod tests {
     async fn a_client_that_leaves_says_nothing() {
         let (client, mut server) = tokio::io::duplex(16);
         drop(client);
-        assert!(read(&mut server).await.unwrap().is_none());
+        assert!(read(&mut server, decide).await.unwrap().is_none());
     }
 }

@@ -1,5 +1,7 @@
 //! Where requests go: scheme, host and port.
 
+use std::net::SocketAddr;
+
 use http::{
     Uri,
     uri::{Authority, Scheme as UriScheme},
@@ -19,6 +21,12 @@ impl Origin {
     #[must_use]
     pub fn http(host: &str, port: u16) -> Self {
         Self::new(Scheme::Http, host, port)
+    }
+
+    /// The origin at this address, in clear.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self::http(&address.ip().to_string(), address.port())
     }
 
     fn new(scheme: Scheme, host: &str, port: u16) -> Self {

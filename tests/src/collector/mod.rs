@@ -10,12 +10,15 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use tokio::{
+    io::AsyncWriteExt,
     net::TcpListener,
     task::{JoinHandle, JoinSet},
+    time::sleep,
 };
 
 use crate::{span::Span, wait::until};
@@ -53,6 +56,10 @@ pub enum Behaviour {
     Refuse,
     /// Never answers.
     Hang,
+    /// Takes its spans after so long.
+    Slow(Duration),
+    /// Says this to whoever connects, whatever is asked, and closes.
+    Garbage(&'static [u8]),
 }
 
 /// One request that was taken.
@@ -81,6 +88,9 @@ struct Shared {
     state: Mutex<State>,
     hanging: AtomicUsize,
     refused: AtomicUsize,
+    garbled: AtomicUsize,
+    under_way: AtomicUsize,
+    most_under_way: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -155,6 +165,18 @@ impl Collector {
         self.shared.refused.load(Ordering::SeqCst)
     }
 
+    /// How many connections it has told garbage.
+    #[must_use]
+    pub fn garbled(&self) -> usize {
+        self.shared.garbled.load(Ordering::SeqCst)
+    }
+
+    /// The most requests that it ever had at a time.
+    #[must_use]
+    pub fn most_at_once(&self) -> usize {
+        self.shared.most_under_way.load(Ordering::SeqCst)
+    }
+
     /// The requests that it has taken.
     #[must_use]
     pub fn deliveries(&self) -> Vec<Delivery> {
@@ -215,10 +237,18 @@ impl Drop for Collector {
 impl Shared {
     /// What to do with a request. One that hangs ends here.
     async fn behave(&self) -> Result<(), Refused> {
+        let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
+        let _leaving = Leaving(&self.under_way);
         let behaviour = self.state().behaviour;
         match behaviour {
             Behaviour::Take => Ok(()),
-            Behaviour::Refuse => {
+            Behaviour::Slow(time) => {
+                sleep(time).await;
+                Ok(())
+            }
+            // Of a connection that was there before it began.
+            Behaviour::Refuse | Behaviour::Garbage(_) => {
                 self.refused.fetch_add(1, Ordering::SeqCst);
                 Err(Refused)
             }
@@ -247,6 +277,15 @@ impl Shared {
 /// The request is not taken.
 struct Refused;
 
+/// Counts a request that is over, whether it was answered or left.
+struct Leaving<'c>(&'c AtomicUsize);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// A port and whoever accepts there.
 #[derive(Debug)]
 struct Door {
@@ -266,14 +305,24 @@ impl Door {
 
     async fn open(&mut self, shared: &Arc<Shared>) {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = TcpListener::bind(self.address.unwrap_or(any))
-            .await
-            .expect("the collector's port is free");
+        let address = self.address.unwrap_or(any);
+        // Whoever listened there may be on his way out.
+        let listener = until("the collector's port", async || {
+            TcpListener::bind(address).await.ok()
+        })
+        .await;
         self.address = listener.local_addr().ok();
         let (protocol, shared) = (self.protocol, shared.clone());
         self.accepting = Some(tokio::spawn(async move {
             let mut open = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let behaviour = shared.state().behaviour;
+                if let Behaviour::Garbage(garbage) = behaviour {
+                    shared.garbled.fetch_add(1, Ordering::SeqCst);
+                    // Whether it still listens is its own affair.
+                    open.spawn(async move { drop(stream.write_all(garbage).await) });
+                    continue;
+                }
                 match protocol {
                     Protocol::Grpc => open.spawn(grpc::serve(stream, shared.clone())),
                     Protocol::Http => open.spawn(http::serve(stream, shared.clone())),

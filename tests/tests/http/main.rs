@@ -24,6 +24,7 @@ mod interim;
 mod leftovers;
 mod limits;
 mod loops;
+mod mangled;
 mod methods;
 mod once;
 mod pseudo;

@@ -39,8 +39,13 @@ impl Head {
 
     /// The status of a response.
     pub(crate) fn status(&self) -> u16 {
-        let status = self.line.split(' ').nth(1).and_then(|s| s.parse().ok());
-        status.unwrap_or_else(|| panic!("no status in {:?}", self.line))
+        self.try_status().unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    fn try_status(&self) -> Result<u16, String> {
+        let said = self.line.split(' ').nth(1).filter(|said| said.len() == 3);
+        let status = said.and_then(|said| said.parse().ok());
+        status.ok_or_else(|| format!("no status in {:?}", self.line))
     }
 }
 
@@ -304,7 +309,10 @@ fn framing(head: &Head, kind: Kind) -> Result<Framing, String> {
     if lengths.len() > 1 || (!lengths.is_empty() && !codings.is_empty()) {
         return Err(format!("two framings: {lengths:?}, {codings:?}"));
     }
-    let status = (kind != Kind::Request).then(|| head.status());
+    let status = match kind {
+        Kind::Request => None,
+        Kind::Response | Kind::ResponseToHead => Some(head.try_status()?),
+    };
     if kind == Kind::ResponseToHead || status.is_some_and(|s| s < 200 || s == 204 || s == 304) {
         return Ok(Framing::None);
     }
