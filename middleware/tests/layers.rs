@@ -25,6 +25,7 @@ use throughline::{
     client::{Cause, Resend},
     context::{TraceContext, TraceFlags},
     current,
+    handover::Handover,
     id::{SpanId, TraceId},
     phase::{Party, Phase},
     sink::Collect,
@@ -222,6 +223,37 @@ async fn an_unsampled_trace_is_carried_on_and_not_reported() {
 }
 
 #[tokio::test]
+async fn what_is_not_sampled_is_reported_to_whoever_asks_and_says_so() {
+    let spans_of = Collect::default();
+    let flags = |headers: HeaderMap| async move {
+        let line = headers["traceparent"].to_str().unwrap();
+        line.rsplit_once('-').unwrap().1.to_owned()
+    };
+    let all = traced(&spans_of).report_unsampled(true);
+    let app = serve(Router::new().route("/", get(flags)).layer(all)).await;
+    let mut request = get_request(&app);
+    let unsampled = W3C.replace("-01", "-00");
+    request
+        .headers_mut()
+        .insert("traceparent", unsampled.parse().unwrap());
+    let http = ClientLayer::new(spans_of.clone())
+        .sampler("always_off".parse().unwrap())
+        .report_unsampled(true)
+        .layer(client());
+    let answer = http.oneshot(request).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap();
+    assert!(["00", "02"].contains(&&*String::from_utf8_lossy(&body.to_bytes())));
+    for span in spans(&spans_of, 2).await {
+        assert!(!span.flags.is_sampled(), "{span:#?}");
+        assert_eq!(
+            (span.status.unwrap(), span.response_bytes),
+            (StatusCode::OK, 2)
+        );
+        assert_sums(&span);
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_is_not_to_be_recorded_is_passed_on_so_and_not_reported() {
     let spans_of = Collect::default();
     let flags = |headers: HeaderMap| async move {
@@ -309,6 +341,26 @@ async fn a_handler_sees_one_traceparent_and_one_xray_header_that_agree() {
         client().request(request).await.unwrap().status(),
         StatusCode::NO_CONTENT
     );
+}
+
+#[tokio::test]
+async fn an_exchange_that_goes_on_after_its_response_is_handed_over() {
+    let spans = Collect::default();
+    let handover = Handover::default();
+    let service = tower::service_fn(async |_: Request<Empty<Bytes>>| {
+        let mut response = http::Response::new(Empty::<Bytes>::new());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        response.extensions_mut().insert(handover.clone());
+        Ok::<_, std::io::Error>(response)
+    });
+    let service = ServerLayer::new(spans.clone()).layer(service);
+    let request = Request::new(Empty::<Bytes>::new());
+    drop(service.oneshot(request).await.unwrap());
+    assert!(spans.take().is_empty(), "it has not ended");
+    let exchange = handover.take().expect("the exchange");
+    assert!(handover.take().is_none(), "there is one");
+    let span = exchange.finish(throughline::ambient::now());
+    assert_eq!(span.status, Some(StatusCode::SWITCHING_PROTOCOLS));
 }
 
 /// The items, one after each pause.

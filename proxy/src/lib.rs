@@ -4,15 +4,19 @@
 //! what stands above it, and the middleware, and nothing else; a test holds them to it.
 
 pub mod correlate;
+pub mod handshake;
 pub mod headers;
 pub mod processes;
 pub mod settle;
+pub mod target;
 pub mod timing;
 pub mod values;
 pub mod window;
 
+pub mod access_log;
 pub mod export;
 pub mod forwarders;
+pub mod log;
 pub mod owners;
 pub mod signals;
 
@@ -32,6 +36,8 @@ pub mod pool;
 mod reply;
 mod request_id;
 mod retry;
+pub mod tls;
+mod tunnel;
 mod watched;
 
 pub mod admin;

@@ -3,6 +3,8 @@
 //! A forward proxy takes requests in absolute form, as `HTTP_PROXY` makes clients send them, to any
 //! host and port but itself. A fixed route takes what is said to its listener to one upstream.
 
+mod tunnels;
+
 use std::{
     convert::Infallible,
     net::SocketAddr,
@@ -37,7 +39,6 @@ use crate::{
     headers,
     hold::Holding,
     inbound,
-    interim::Interim,
     listen::{Connection, Stack},
     loops::{self, Passed},
     owners::Owners,
@@ -48,6 +49,7 @@ use crate::{
     retry::Resends,
     signals::{Line, Signals},
     timing::CallKey,
+    tunnel::Wanted,
     values::{Fingerprints, Weights},
     window::Key,
 };
@@ -100,7 +102,8 @@ pub struct OutboundService {
     destination: Option<SocketAddr>,
     /// What threads say of them.
     line: Option<Line>,
-    caller: Option<Arc<Interim>>,
+    /// For tunnels, which outlive the request.
+    connection: Arc<Connection>,
 }
 
 impl Outbound {
@@ -130,10 +133,6 @@ impl Outbound {
         request: &mut request::Parts,
         destination: Option<SocketAddr>,
     ) -> Result<Origin, Error> {
-        if request.method == Method::CONNECT {
-            let said = "tunnels are not supported; call the service in clear through the proxy";
-            return Err(Error::new(pool::Cause::Tunnel, said));
-        }
         if let (None, Some(at)) = (&self.fixed, destination) {
             return redirected(request, at);
         }
@@ -202,7 +201,15 @@ impl Stack for Outbound {
             stack,
             destination: connection.destination(),
             line,
-            caller: connection.early(),
+            connection: connection.clone(),
+        }
+    }
+
+    /// What is known of the connection is kept: its line is emptied when it goes.
+    fn renew(&self, service: &mut OutboundService, _: &Arc<Connection>) {
+        let before = std::mem::replace(&mut service.stack, self.clone());
+        if let (Some(now), Some(before)) = (&mut service.stack.tracing, before.tracing) {
+            now.caller = before.caller;
         }
     }
 }
@@ -240,6 +247,12 @@ impl Service<Request<Incoming>> for OutboundService {
         };
         let refuse = |error| Box::pin(std::future::ready(Ok(reply::to_error(&error, None))));
         let passed = Passed::take(&mut parts.headers);
+        let named = headers::strip_hop_by_hop(&mut parts.headers);
+        let is_connect = parts.method == Method::CONNECT;
+        let wanted = Wanted::of(parts.version, is_connect, &mut parts.extensions, named);
+        if is_connect && wanted.is_none() {
+            return self.connect(parts, body, said);
+        }
         let mark = self.stack.pool.mark();
         if passed.as_ref().is_some_and(|passed| mark.is_in(passed)) {
             let said = "the call came back from another sidecar";
@@ -249,14 +262,16 @@ impl Service<Request<Incoming>> for OutboundService {
             Ok(origin) => origin,
             Err(error) => return refuse(error),
         };
-        headers::strip_hop_by_hop(&mut parts.headers);
         headers::strip_proxy(&mut parts.headers);
         let upstream = self.stack.pool.upstream(&origin, Protocol::Auto);
         if upstream.is_here() && (passed.is_some() || upstream.has_open(loops::CROWD)) {
             mark.add(passed.as_ref(), &mut parts.headers);
         }
+        if let Some(wanted) = wanted {
+            return self.switch(wanted, upstream, parts, body, said);
+        }
         let tracing = self.stack.tracing.clone();
-        let caller = self.caller.clone();
+        let caller = self.connection.early();
         Box::pin(async move {
             let mut body = Glimpsed::new(body);
             let answer = match tracing {

@@ -16,22 +16,24 @@ mod name;
 mod origin;
 mod otel;
 pub(crate) mod reference;
+mod reload;
 mod resolve;
 pub(crate) mod settings;
 mod together;
 mod value;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::HeaderName;
 use throughline::{propagation::Propagator, sample::Sampler, trust::Trust};
 
+pub(crate) use self::reload::{Reloaded, reload};
 pub use self::{
     error::Error,
     origin::{Origin, Source, Warning},
     resolve::resolve,
 };
-use crate::{export, forwarders, listen, outbound::Route, pipeline, pool, values};
+use crate::{access_log, export, forwarders, listen, outbound::Route, pipeline, pool, tls, values};
 
 /// Everything that the sidecar is told, checked and complete.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,14 +56,20 @@ pub struct Config {
     pub listen: listen::Config,
     /// What upstreams are allowed.
     pub pool: pool::Config,
+    /// Certificates, keys and authorities.
+    pub tls: tls::Config,
     /// What a started command calls directly, separated by commas; empty empties its `NO_PROXY`.
     pub no_proxy: String,
     /// How long a shutdown may take.
     pub shutdown_grace: Duration,
+    /// Where the process that takes over from this one asks for its listeners.
+    pub upgrade_socket: Option<PathBuf>,
     /// How many threads carry requests, at least one.
     pub workers: usize,
     /// How much is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`.
     pub log: String,
+    /// Where a line is written of each exchange.
+    pub access_log: access_log::Config,
     /// What launches with the app, and what it is told.
     pub forwarders: forwarders::Config,
     /// How requests are traced; `None` leaves a plain proxy.
@@ -106,10 +114,15 @@ pub struct AppAddress {
     pub host: String,
     /// The port, never 0.
     pub port: u16,
+    /// Whether it is spoken to over TLS.
+    pub is_tls: bool,
 }
 
 impl fmt::Display for AppAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_tls {
+            f.write_str("https://")?;
+        }
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
         } else {
@@ -127,6 +140,8 @@ pub struct Sources {
     pub environment: BTreeMap<String, String>,
     /// The file: its name, for messages, and its text.
     pub file: Option<(String, String)>,
+    /// Where that file is, if it can be read again.
+    pub path: Option<PathBuf>,
     /// What was found out about this start.
     pub detected: Detected,
 }

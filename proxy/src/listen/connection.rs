@@ -13,13 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Response, StatusCode, Version, header::CONTENT_LENGTH};
+use http::{
+    HeaderValue, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH},
+};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use pingora_core::protocols::SocketDigest;
 use throughline::{
     ambient, context::TraceContext, exchange::Exchange, phase::Party, propagation::Rejections,
-    sink::Sink, span::Span,
+    sink::Sink, span::Span, tls::Session,
 };
 
 use super::{
@@ -52,11 +55,17 @@ pub struct Connection {
     state: Mutex<State>,
     /// Whether `left_since` is set: looked at on every write.
     is_leaving: AtomicBool,
+    /// Whether each answer is the last of the connection, and says so.
+    is_ending: AtomicBool,
     pipeline: Option<Pipeline>,
+    /// What TLS told of it, and whether a request has been told; `None` in clear.
+    session: Option<(Arc<Session>, AtomicBool)>,
     /// The socket, to be asked whether the caller is still there.
     socket: Option<Arc<SocketDigest>>,
+    /// How long a tunnel on it may carry nothing.
+    tunnel_idle_timeout: Option<Duration>,
     /// For the drain, which waits until nothing holds the connection any more.
-    _counted: Option<Counted>,
+    counted: Option<Counted>,
 }
 
 #[derive(Debug)]
@@ -82,6 +91,7 @@ impl Connection {
         is_http2: bool,
         first_byte: Instant,
         pipeline: Option<Pipeline>,
+        tunnel_idle_timeout: Option<Duration>,
         counted: Option<Counted>,
     ) -> Self {
         let peer = socket.as_ref().and_then(|socket| socket.peer_addr());
@@ -102,10 +112,26 @@ impl Connection {
                 draining: Vec::new(),
             }),
             is_leaving: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
             pipeline,
+            session: None,
             socket,
-            _counted: counted,
+            tunnel_idle_timeout,
+            counted,
         }
+    }
+
+    /// The same connection, over TLS where there is a `session`.
+    pub(super) fn over(mut self, session: Option<Session>) -> Self {
+        self.session = session.map(|session| (Arc::new(session), AtomicBool::new(false)));
+        self
+    }
+
+    /// What TLS told of it, and whether the request that asks is the first.
+    pub(super) fn session(&self) -> Option<(Arc<Session>, bool)> {
+        let (session, told) = self.session.as_ref()?;
+        let is_first = !told.swap(true, Ordering::Relaxed);
+        Some((session.clone(), is_first))
     }
 
     /// The other end.
@@ -131,6 +157,36 @@ impl Connection {
     pub fn local(&self) -> Option<SocketAddr> {
         let local = self.socket.as_ref()?.local_addr()?;
         local.as_inet().copied()
+    }
+
+    /// How long a tunnel on it may carry nothing; `None` for ever.
+    #[must_use]
+    pub fn tunnel_idle_timeout(&self) -> Option<Duration> {
+        self.tunnel_idle_timeout
+    }
+
+    /// Waits until all connections are cut, whatever they carry.
+    pub async fn cut(&self) {
+        match &self.counted {
+            Some(Counted(connections)) => connections.until_cut().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether they are.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        let counted = self.counted.as_ref();
+        counted.is_some_and(|Counted(connections)| *connections.cut.borrow())
+    }
+
+    /// Keeps it busy for as long as the tunnel lasts that this is held by.
+    pub(crate) fn carries_tunnel(self: &Arc<Self>) -> Busy {
+        let mut state = self.state();
+        state.busy += 1;
+        state.idle_since = None;
+        drop(state);
+        Busy(self.clone())
     }
 
     /// A request's headers are complete.
@@ -200,6 +256,21 @@ impl Connection {
             pipeline.counters().flooded(flood);
         }
         tracing::debug!(kind = flood.name(), peer = ?self.peer, "a flood ended a connection");
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2
+    }
+
+    /// Every answer from now on says that the connection ends with it.
+    pub(super) fn answer_for_the_last_time(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the headers of a request are being read.
+    pub(super) fn is_at_head(&self) -> bool {
+        let state = self.state();
+        state.busy == 0 && state.first_byte.is_some()
     }
 
     fn report(&self, spans: impl Iterator<Item = Box<Span>>) {
@@ -349,7 +420,7 @@ pub(super) enum Expired {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Connection>);
+pub(crate) struct Busy(Arc<Connection>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -385,7 +456,14 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
+        let mut response = ready!(this.inner.poll(cx))?;
+        if let Some(Busy(connection)) = this.busy
+            && connection.is_ending.load(Ordering::Relaxed)
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         let busy = this
             .busy
             .take()
@@ -452,6 +530,7 @@ mod tests {
             ambient::now(),
             None,
             None,
+            None,
         ))
     }
 
@@ -488,6 +567,7 @@ mod tests {
             None,
             true,
             ambient::now(),
+            None,
             None,
             None,
         ));

@@ -6,8 +6,11 @@
 //! connection has been idle, or has been at its headers, so that one watchdog a connection enforces
 //! both limits without a timer a request.
 
+mod accepted;
 mod connection;
 mod floods;
+mod handshake;
+mod live;
 mod preface;
 mod redirected;
 
@@ -15,6 +18,8 @@ use std::{
     convert::Infallible,
     fmt,
     future::poll_fn,
+    net::SocketAddr,
+    os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
@@ -33,19 +38,31 @@ use hyper::{
     server::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
-use throughline::{ambient, server::Arrival};
-use tokio::sync::{Notify, watch};
+use pingora_core::{
+    apps::ServerApp,
+    protocols::{GetSocketDigest, SocketDigest, Stream},
+    server::ShutdownWatch,
+};
+use throughline::{ambient, server::Arrival, tls::Session};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, watch},
+};
 use tower::Service;
 
-pub use self::connection::{Connection, Draining};
 use self::{
+    accepted::Accepted,
     connection::Expired,
     preface::{Opening, Speech},
+};
+pub use self::{
+    connection::{Connection, Draining},
+    live::Live,
 };
 use crate::{
     bell::{self, First},
     hold::Holding,
+    tls::{MaybeTls, Server},
     watched::Watched,
 };
 
@@ -58,6 +75,8 @@ pub struct Config {
     pub body_timeout: Option<Duration>,
     /// How long a connection may be idle between requests.
     pub idle_timeout: Duration,
+    /// How long a tunnel may carry nothing; `None` for ever.
+    pub tunnel_idle_timeout: Option<Duration>,
     /// The most bytes that a request's headers may have.
     pub max_header_bytes: usize,
     /// The most requests that one h2 connection may have open.
@@ -72,6 +91,7 @@ impl Default for Config {
             header_timeout: Duration::from_secs(10),
             body_timeout: Some(Duration::from_secs(60)),
             idle_timeout: Duration::from_secs(60),
+            tunnel_idle_timeout: None,
             max_header_bytes: 64 * 1024,
             max_streams: 256,
             transparent: false,
@@ -86,6 +106,14 @@ const MAX_FIELDS: usize = 128;
 
 /// How long a drain waits for the first request of a connection that was accepted before it.
 const LINGER: Duration = Duration::from_millis(250);
+
+/// How long a connection of HTTP/1 that is drained may still ask for something, to be told with the
+/// answer that it was the last. Closed at once, it would lose the request that is on its way: whoever
+/// keeps a connection for the next request sends that without asking.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a head that is being read at the end of that has been read.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Makes the service for one connection.
 pub trait Stack: Send + Sync + 'static {
@@ -104,6 +132,11 @@ pub trait Stack: Send + Sync + 'static {
 
     /// The service for the requests of `connection`.
     fn service(&self, connection: &Arc<Connection>) -> Self::Service;
+
+    /// Makes the service of an older stack, for the same connection, one of this.
+    fn renew(&self, service: &mut Self::Service, connection: &Arc<Connection>) {
+        *service = self.service(connection);
+    }
 }
 
 /// All connections of a listener, for the drain.
@@ -143,7 +176,8 @@ impl Connections {
         let _ = self.cut.subscribe().wait_for(|cut| *cut).await;
     }
 
-    fn enter(self: &Arc<Self>) -> Counted {
+    /// Counts as one that is open, until it is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> Counted {
         self.open.fetch_add(1, Ordering::AcqRel);
         Counted(self.clone())
     }
@@ -152,7 +186,7 @@ impl Connections {
 /// One open connection: it counts until the last of its requests is gone too, which h2 serves by
 /// tasks of their own.
 #[derive(Debug)]
-struct Counted(Arc<Connections>);
+pub(crate) struct Counted(Arc<Connections>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -164,18 +198,28 @@ impl Drop for Counted {
 
 /// What pingora calls for each connection of one listener.
 pub struct Listener<K> {
-    stack: K,
-    config: Config,
+    live: Live<K>,
     connections: Arc<Connections>,
     drain: watch::Receiver<bool>,
     pipeline: Option<crate::pipeline::Pipeline>,
+    tls: Option<Server>,
+}
+
+impl<K> Clone for Listener<K> {
+    fn clone(&self) -> Self {
+        Self {
+            live: self.live.clone(),
+            connections: self.connections.clone(),
+            drain: self.drain.clone(),
+            pipeline: self.pipeline.clone(),
+            tls: self.tls.clone(),
+        }
+    }
 }
 
 impl<K> fmt::Debug for Listener<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener")
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("Listener").finish_non_exhaustive()
     }
 }
 
@@ -189,12 +233,19 @@ impl<K: Stack> Listener<K> {
         pipeline: Option<crate::pipeline::Pipeline>,
     ) -> Self {
         Self {
-            stack,
-            config,
+            live: Live::new(stack, config),
             connections: Arc::default(),
             drain,
             pipeline,
+            tls: None,
         }
+    }
+
+    /// The same listener, speaking TLS on the terms of `server`.
+    #[must_use]
+    pub fn with_tls(mut self, server: Server) -> Self {
+        self.tls = Some(server);
+        self
     }
 
     /// Its open connections.
@@ -203,19 +254,46 @@ impl<K: Stack> Listener<K> {
         self.connections.clone()
     }
 
+    /// What it does, to be replaced.
+    #[must_use]
+    pub fn live(&self) -> Live<K> {
+        self.live.clone()
+    }
+
+    /// Serves a connection that was accepted elsewhere.
+    pub(crate) async fn serve_tcp(&self, stream: TcpStream, peer: SocketAddr) {
+        let counted = self.connections.enter();
+        // As pingora does it.
+        let _ = stream.set_nodelay(true);
+        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        let _ = digest.peer_addr.set(Some(peer.into()));
+        let mut stream = pingora_core::protocols::l4::stream::Stream::from(stream);
+        stream.set_socket_digest(digest);
+        self.serve(Box::new(stream), counted).await;
+    }
+
     /// Step 1 of the way of a request: serves all requests of one connection.
-    async fn serve(&self, mut stream: Stream, counted: Counted) {
+    async fn serve(&self, stream: Stream, counted: Counted) {
         let socket = stream.get_socket_digest();
-        let destination = match (&socket, self.config.transparent) {
+        let version = self.live.version();
+        let now = self.live.now();
+        let config = now.config;
+        let destination = match (&socket, config.transparent) {
             (Some(socket), true) => redirected::destination(socket),
             _ => None,
         };
         let mut drain = self.drain.clone();
-        let opening = tokio::select! {
-            opening = self.opening(&mut stream, destination.is_some(), &mut drain) => opening,
+        let timeout = config.header_timeout;
+        let opened = tokio::select! {
+            opened = self.opening(stream, destination.is_some(), &mut drain, timeout) => opened,
             () = self.connections.until_cut() => None,
         };
-        let Some(opening) = opening else {
+        let Some(Opened {
+            stream,
+            session,
+            opening,
+        }) = opened
+        else {
             return;
         };
 
@@ -224,33 +302,41 @@ impl<K: Stack> Listener<K> {
             bytes,
             first_byte,
         } = opening;
-        let connection = Arc::new(Connection::new(
+        let connection = Connection::new(
             socket,
             destination,
             speech == Speech::Http2,
             first_byte,
             self.pipeline.clone(),
+            config.tunnel_idle_timeout,
             Some(counted),
-        ));
+        );
+        let connection = Arc::new(connection.over(session));
         connection.begins(&bytes);
         let service = Serve {
-            service: Mutex::new(self.stack.service(&connection)),
+            current: Mutex::new(Current {
+                service: now.stack.service(&connection),
+                version,
+            }),
+            live: self.live.clone(),
             connection: connection.clone(),
         };
+        drop(now);
+        let stream = Accepted(stream);
         let io = TokioIo::new(Watched::reading_again(stream, bytes, connection.clone()));
         if speech == Speech::Http2 {
             let serving = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .auto_date_header(false)
                 .adaptive_window(true)
-                .max_concurrent_streams(self.config.max_streams)
-                .max_header_list_size(
-                    u32::try_from(self.config.max_header_bytes).unwrap_or(u32::MAX),
-                )
+                // A WebSocket is one stream among others (RFC 8441).
+                .enable_connect_protocol()
+                .max_concurrent_streams(config.max_streams)
+                .max_header_list_size(u32::try_from(config.max_header_bytes).unwrap_or(u32::MAX))
                 .serve_connection(io, service);
             let mut serving = pin!(serving);
             let result = self
-                .run(&connection, drain, serving.as_mut(), |serving| {
+                .run(&connection, config, drain, serving.as_mut(), |serving| {
                     serving.graceful_shutdown()
                 })
                 .await;
@@ -261,12 +347,14 @@ impl<K: Stack> Listener<K> {
                 // A client that has said all it had to say still gets its answer.
                 .half_close(true)
                 .header_read_timeout(None)
-                .max_header_size(self.config.max_header_bytes)
+                .max_header_size(config.max_header_bytes)
                 .max_headers(MAX_FIELDS)
-                .serve_connection(io, service);
+                .serve_connection(io, service)
+                // What it becomes then is carried by a task of its own.
+                .with_upgrades();
             let mut serving = pin!(serving);
             let result = self
-                .run(&connection, drain, serving.as_mut(), |serving| {
+                .run(&connection, config, drain, serving.as_mut(), |serving| {
                     serving.graceful_shutdown()
                 })
                 .await;
@@ -277,25 +365,44 @@ impl<K: Stack> Listener<K> {
     /// How the connection begins; `None` if it ends before, or takes too long.
     async fn opening(
         &self,
-        stream: &mut Stream,
+        stream: Stream,
         is_redirected: bool,
         drain: &mut watch::Receiver<bool>,
-    ) -> Option<Opening> {
+        timeout: Duration,
+    ) -> Option<Opened> {
+        let mut reading = pin!(self.open(stream, is_redirected));
+        let draining = async {
+            let _ = drain.wait_for(|draining| *draining).await;
+        };
+        let opened = tokio::select! {
+            biased;
+            opened = tokio::time::timeout(timeout, reading.as_mut()) => opened,
+            // Nothing was asked yet that we know of; but it may be on its way.
+            () = draining => tokio::time::timeout(LINGER, reading).await,
+        };
+        opened.ok()?
+    }
+
+    /// The handshake, where there is one, and the first bytes of the first request.
+    ///
+    /// A connection that was redirected begins on the same terms as any other: nobody gets around them.
+    async fn open(&self, stream: Stream, is_redirected: bool) -> Option<Opened> {
+        let terms = self.tls.as_ref().and_then(Server::terms);
+        let (mut stream, session) = match terms {
+            // In a box: most connections have no use for its room.
+            Some(terms) => Box::pin(handshake::greet(stream, terms)).await?,
+            None => (MaybeTls::Clear(stream), None),
+        };
         let decide = match is_redirected {
             true => redirected::decide,
             false => preface::decide,
         };
-        let mut reading = pin!(preface::read(stream, decide));
-        let draining = async {
-            let _ = drain.wait_for(|draining| *draining).await;
-        };
-        let opening = tokio::select! {
-            biased;
-            opening = tokio::time::timeout(self.config.header_timeout, reading.as_mut()) => opening,
-            // Nothing was asked yet that we know of; but it may be on its way.
-            () = draining => tokio::time::timeout(LINGER, reading).await,
-        };
-        opening.ok()?.ok()?
+        let opening = preface::read(&mut stream, decide).await.ok()??;
+        Some(Opened {
+            stream,
+            session,
+            opening,
+        })
     }
 
     /// Drives a connection to its end; on drain or after too long an idle time it takes no more
@@ -303,6 +410,7 @@ impl<K: Stack> Listener<K> {
     async fn run<F>(
         &self,
         connection: &Connection,
+        config: Config,
         mut drain: watch::Receiver<bool>,
         mut serving: Pin<&mut F>,
         graceful: impl Fn(Pin<&mut F>),
@@ -315,8 +423,8 @@ impl<K: Stack> Listener<K> {
             tokio::select! {
                 biased;
                 () = cut.as_mut() => Leaving::Now,
-                _ = drain.wait_for(|draining| *draining) => Leaving::Gracefully,
-                expired = connection.watchdog(&self.config) => {
+                _ = drain.wait_for(|draining| *draining) => Leaving::Drained,
+                expired = connection.watchdog(&config) => {
                     match expired {
                         Expired::Idle => Leaving::Gracefully,
                         Expired::Headers => Leaving::Refused,
@@ -335,7 +443,31 @@ impl<K: Stack> Listener<K> {
                 let _ = poll_fn(|cx| Poll::Ready(serving.as_mut().poll(cx))).await;
                 return Ok(());
             }
-            First::Side(Leaving::Gracefully) => graceful(serving.as_mut()),
+            First::Side(Leaving::Drained) if !connection.is_http2() => {
+                connection.answer_for_the_last_time();
+                let asked = async {
+                    tokio::time::sleep(LAST_REQUEST).await;
+                    let head = async {
+                        while connection.is_at_head() {
+                            tokio::time::sleep(LOOK).await;
+                        }
+                    };
+                    let _ = tokio::time::timeout(config.header_timeout, head).await;
+                };
+                let ended = async {
+                    tokio::select! {
+                        biased;
+                        () = cut.as_mut() => Leaving::Now,
+                        () = asked => Leaving::Gracefully,
+                    }
+                };
+                match bell::first(serving.as_mut(), ended).await {
+                    First::Main(result) => return result,
+                    First::Side(Leaving::Now) => return Ok(()),
+                    First::Side(_) => graceful(serving.as_mut()),
+                }
+            }
+            First::Side(Leaving::Gracefully | Leaving::Drained) => graceful(serving.as_mut()),
         }
         match bell::first(serving, cut).await {
             First::Main(result) => result,
@@ -344,12 +476,21 @@ impl<K: Stack> Listener<K> {
     }
 }
 
+/// A connection on which something has been asked.
+struct Opened {
+    stream: handshake::Transport,
+    session: Option<Session>,
+    opening: Opening,
+}
+
 /// How a connection is ended from our side.
 enum Leaving {
     /// After the requests that are open.
     Gracefully,
     /// With an answer to what is no whole request.
     Refused,
+    /// After those, and after one more where it cannot be told that none is to come.
+    Drained,
     /// Whatever is open.
     Now,
 }
@@ -373,38 +514,48 @@ impl<K: Stack> ServerApp for Listener<K> {
 }
 
 /// A service as hyper calls it, for the requests of one connection.
-struct Serve<S> {
+struct Serve<K: Stack> {
     /// Never asked twice at a time, so that nobody waits. A clone for each request would count up and
     /// down all that the services share.
-    service: Mutex<S>,
+    current: Mutex<Current<K::Service>>,
+    live: Live<K>,
     connection: Arc<Connection>,
 }
 
-impl<S, B> hyper::service::Service<Request<Incoming>> for Serve<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes>,
-{
-    type Response = Response<Holding<B, connection::Busy>>;
+/// A service, and which of the listener's it is.
+struct Current<S> {
+    service: S,
+    version: u64,
+}
+
+impl<K: Stack> hyper::service::Service<Request<Incoming>> for Serve<K> {
+    type Response = Response<Holding<K::Body, connection::Busy>>;
     type Error = Infallible;
-    type Future = connection::Answering<S::Future>;
+    type Future = connection::Answering<<K::Service as Service<Request<Incoming>>>::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let now = ambient::now();
         let has_body = !request.body().is_end_stream();
-        let version = request.version();
-        let (first_byte, busy, pace) = self.connection.request(now, version, has_body);
+        let asked = request.version();
+        let (first_byte, busy, pace) = self.connection.request(now, asked, has_body);
         if let Some(pace) = pace {
             request.extensions_mut().insert(pace);
         }
+        let tls = self.connection.session();
         request.extensions_mut().insert(Arrival {
             first_byte,
             headers: now,
             peer: self.connection.peer(),
+            tls,
         });
         // Every service here is ready at any time: what has limits makes the request wait instead.
-        let mut service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
-        connection::Answering::new(service.call(request), busy)
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.live.version();
+        if current.version != version {
+            let stack = &self.live.now().stack;
+            stack.renew(&mut current.service, &self.connection);
+            current.version = version;
+        }
+        connection::Answering::new(current.service.call(request), busy)
     }
 }

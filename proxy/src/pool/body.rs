@@ -32,13 +32,15 @@ pub struct RequestBody<B> {
     whole: Whole,
     /// Who is told of interim responses to the request, body or none.
     caller: Option<Arc<Interim>>,
-    /// Only few bodies have any. In a box: requests are moved, and most have no body.
+    /// Where there is a body. In a box: requests are moved, and most have none.
     terms: Option<Box<Terms>>,
 }
 
 /// On which terms a body is sent.
 #[derive(Debug, Default)]
 struct Terms {
+    /// Somebody is told how many bytes have passed.
+    counted: Option<Recorder>,
     /// It waits until its upstream wants it.
     gate: Option<Arc<Gate>>,
     /// Its caller is to send it in time.
@@ -78,6 +80,13 @@ impl<B: Body> RequestBody<B> {
             whole: Whole::Nobody,
             caller: None,
             terms: None,
+        }
+    }
+
+    /// Tells `recorder` how many bytes pass, if there are any to come.
+    pub(super) fn count(&mut self, recorder: &Recorder) {
+        if self.inner.is_some() {
+            self.terms().counted = Some(recorder.clone());
         }
     }
 
@@ -147,13 +156,13 @@ where
         let Some(inner) = inner else {
             return Poll::Ready(None);
         };
-        let pace = match terms {
-            None => None,
+        let (pace, counted) = match terms {
+            None => (None, None),
             Some(terms) => {
                 if let Some(gate) = &terms.gate {
                     ready!(gate.poll_open(cx));
                 }
-                terms.pace.as_ref()
+                (terms.pace.as_ref(), terms.counted.as_ref())
             }
         };
         let polled = Pin::new(&mut *inner).poll_frame(cx);
@@ -165,6 +174,11 @@ where
             }
         }
         let frame = ready!(polled).map(|frame| frame.map_err(Into::into));
+        if let (Some(Ok(frame)), Some(recorder)) = (&frame, counted)
+            && let Some(data) = frame.data_ref()
+        {
+            recorder.request_body(data.len());
+        }
         match &frame {
             // Not whole: hyper breaks the connection off, and the upstream sees it.
             Some(Err(_)) => {}
@@ -235,6 +249,15 @@ impl<B> ResponseBody<B> {
             body.end();
         }
         body
+    }
+
+    /// What takes no room any more.
+    pub(super) fn alone(inner: Incoming) -> Self {
+        Self {
+            inner,
+            returning: None,
+            slot: None,
+        }
     }
 
     pub(super) fn http2(inner: Incoming, slot: Slot) -> Self {

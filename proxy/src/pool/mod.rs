@@ -12,6 +12,7 @@
 //! and has no body, and is otherwise lost: a POST is never sent twice.
 
 mod body;
+mod connect;
 mod connection;
 mod dial;
 mod early;
@@ -22,8 +23,10 @@ mod http2;
 mod origin;
 mod protocol;
 mod replay;
+mod settings;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod upstream;
 mod wire;
 
@@ -37,19 +40,19 @@ use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
 use throughline::ambient;
-use tokio_rustls::rustls::ClientConfig;
 
 use self::hangups::Hangups;
 pub(crate) use self::upstream::taken;
 pub use self::{
     body::{RequestBody, ResponseBody},
-    dial::tls_config,
     error::{Cause, Error},
+    http2::Slot,
     origin::Origin,
     protocol::Protocol,
+    upgrade::Switch,
     upstream::Upstream,
 };
-use crate::{glimpse::Glimpsed, loops::Mark};
+use crate::{glimpse::Glimpsed, loops::Mark, tls::Connector};
 
 /// What the pool allows upstreams.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +97,7 @@ impl<B> Clone for Pool<B> {
 #[derive(Debug)]
 struct Shared<B> {
     config: Config,
-    tls: Arc<ClientConfig>,
+    tls: Connector,
     hangups: Arc<Hangups>,
     mark: Mark,
     upstreams: Mutex<HashMap<Origin, Arc<Upstream<B>>>>,
@@ -107,14 +110,33 @@ where
 {
     /// An empty pool.
     #[must_use]
-    pub fn new(config: Config, tls: Arc<ClientConfig>) -> Self {
+    pub fn new(config: Config, tls: Connector) -> Self {
+        Self::named(config, tls, Mark::new())
+    }
+
+    fn named(config: Config, tls: Connector, mark: Mark) -> Self {
         Self(Arc::new(Shared {
             config,
             tls,
             hangups: Arc::default(),
-            mark: Mark::new(),
+            mark,
             upstreams: Mutex::default(),
         }))
+    }
+
+    /// A pool that is used as `config` says, without connections, and with what was learnt of whom.
+    /// Connections of this one end with the requests that use them.
+    #[must_use]
+    pub fn anew(&self, config: Config) -> Self {
+        let new = Self::named(config, self.0.tls.clone(), self.0.mark.clone());
+        let hangups = || new.0.hangups.clone().into();
+        let upstreams = self.upstreams();
+        let upstreams = upstreams.iter().map(|(origin, upstream)| {
+            let upstream = upstream.anew(&new.0.config, hangups());
+            (origin.clone(), Arc::new(upstream))
+        });
+        *new.upstreams() = upstreams.collect();
+        new
     }
 
     /// The upstream at `origin`, which speaks `protocol`.
@@ -140,10 +162,11 @@ where
         &self.0.mark
     }
 
-    /// Looks after connections that nobody uses, for ever: an idle one is found too old, or closed,
-    /// when it is taken, but one that nobody takes would stay open.
-    pub async fn tend(&self) {
-        loop {
+    /// Looks after connections that nobody uses, for as long as anybody else has the pool or one of its
+    /// upstreams: an idle one is found too old, or closed, when it is taken, but one that nobody takes
+    /// would stay open.
+    pub async fn tend(self) {
+        while Arc::strong_count(&self.0) > 1 || !self.upstreams().is_empty() {
             // Whoever closes a connection need not wait long for us to do the same.
             let _ = tokio::time::timeout(SWEEP, self.0.hangups.heard()).await;
             self.sweep(ambient::now());

@@ -11,6 +11,8 @@ use std::{
     sync::atomic::{AtomicU8, Ordering},
 };
 
+use crate::tls::Offer;
+
 /// What an upstream is spoken to in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
@@ -19,7 +21,7 @@ pub enum Protocol {
     Auto,
     /// HTTP/1.1 always.
     Http1,
-    /// HTTP/2 in clear, with prior knowledge, always.
+    /// HTTP/2 always: in clear with prior knowledge.
     H2c,
 }
 
@@ -82,6 +84,16 @@ impl Speech {
         }
     }
 
+    /// The same knowledge, for a connection pool that begins anew.
+    pub(super) fn learned(&self) -> Self {
+        let copy = |known: &AtomicU8| AtomicU8::new(known.load(Ordering::Relaxed));
+        Self {
+            told: self.told,
+            http1: copy(&self.http1),
+            http2: copy(&self.http2),
+        }
+    }
+
     /// What to speak for a request that came in HTTP/2, or did not.
     pub(super) fn choose(&self, wants_http2: bool, is_tls: bool) -> Spoken {
         match self.told {
@@ -97,6 +109,15 @@ impl Speech {
                 NO => Spoken::Http2,
                 _ => Spoken::Http1,
             },
+        }
+    }
+
+    /// What it is offered in a TLS handshake.
+    pub(super) fn offer(&self) -> Offer {
+        match self.told {
+            Protocol::Auto => Offer::Either,
+            Protocol::Http1 => Offer::Http1,
+            Protocol::H2c => Offer::Http2,
         }
     }
 

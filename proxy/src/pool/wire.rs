@@ -16,11 +16,12 @@ use std::{
 
 use http::request;
 use throughline::{ambient, phase::Recorder};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{
     early::{Early, Heads},
     replay,
+    settings::Settings,
 };
 use crate::watched::Watch;
 
@@ -35,6 +36,10 @@ pub(super) struct Wire {
     /// The first byte that the other side ever sent, plus one.
     lead: AtomicU16,
     heard: Notify,
+    /// Whether it takes tunnels in HTTP/2, once that is known.
+    takes_tunnels: watch::Sender<Option<bool>>,
+    /// What tells that, as far as it has come.
+    settings: Mutex<Settings>,
 }
 
 /// Who is told what passes of the exchange under way.
@@ -57,6 +62,9 @@ const WHOLE: u8 = 8;
 const KEEP: u8 = 16;
 /// Some of what comes before the answer has come.
 const EARLY: u8 = 32;
+
+/// The first frame of HTTP/2 has not been read to its end.
+const OPENING: u8 = 64;
 
 /// What a connection keeps room for between requests.
 const ROOM: usize = 4096;
@@ -119,6 +127,26 @@ impl Wire {
         u8::try_from(lead).ok()
     }
 
+    /// Looks at the first frame that an HTTP/2 server sends.
+    fn opens(&self, bytes: &[u8]) {
+        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(takes_tunnels) = settings.read(bytes) {
+            *settings = Settings::default();
+            self.awaited.fetch_and(!OPENING, Ordering::AcqRel);
+            self.takes_tunnels.send_replace(Some(takes_tunnels));
+        }
+    }
+
+    /// Whether the other side takes tunnels, as it says within `timeout`.
+    pub(super) async fn may_tunnel(&self, timeout: Duration) -> bool {
+        let mut known = self.takes_tunnels.subscribe();
+        let said = known.wait_for(Option::is_some);
+        match tokio::time::timeout(timeout, said).await {
+            Ok(Ok(said)) => *said == Some(true),
+            _ => false,
+        }
+    }
+
     /// Whether the other side begins as an HTTP/2 server does, within `timeout`.
     pub(super) async fn heard_http2(&self, timeout: Duration) -> bool {
         let heard = async {
@@ -157,12 +185,20 @@ impl Wire {
 
 impl Watch for Wire {
     fn read(&self, bytes: &[u8]) {
-        let awaited = self.awaited.load(Ordering::Acquire);
+        let mut awaited = self.awaited.load(Ordering::Acquire);
         if self.lead.load(Ordering::Relaxed) == 0 {
             self.lead.store(u16::from(bytes[0]) + 1, Ordering::Release);
             self.heard.notify_one();
+            if bytes[0] == 0 {
+                awaited |= OPENING;
+                self.awaited.fetch_or(OPENING, Ordering::AcqRel);
+            }
         }
-        if awaited & ANSWER == 0 {
+        if awaited & OPENING != 0 {
+            self.opens(bytes);
+        }
+        // What comes behind a 101 is no body: the tunnel notes when it begins.
+        if awaited & ANSWER == 0 || bytes.starts_with(b"HTTP/1.1 101") {
             return;
         }
         if (awaited & EARLY != 0 || Heads::may_begin(bytes)) && !self.read_early(bytes) {
