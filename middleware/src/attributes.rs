@@ -131,6 +131,17 @@ fn request(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
     if let Some(version) = protocol_version(span.version) {
         each(name::NETWORK_PROTOCOL_VERSION, Value::Str(version));
     }
+    if span.is_grpc {
+        each(name::RPC_SYSTEM, Value::Str("grpc"));
+        let path = span.path.as_str();
+        let called = path
+            .strip_prefix('/')
+            .and_then(|path| path.rsplit_once('/'));
+        if let Some((service, method)) = called {
+            text(each, name::RPC_SERVICE, service);
+            text(each, name::RPC_METHOD, method);
+        }
+    }
 }
 
 /// What only the side that answers knows.
