@@ -13,7 +13,7 @@ use crate::{
     phase::Phase,
     propagation::Format,
     semconv as name,
-    span::{Kind, Link, Span},
+    span::{Kind, Link, Span, Tunnel},
     tls::Handshake,
 };
 
@@ -95,6 +95,7 @@ pub fn phase_name(phase: Phase) -> &'static str {
         Phase::Wait => "throughline.phase.wait",
         Phase::Transfer => "throughline.phase.transfer",
         Phase::Drain => "throughline.phase.drain",
+        Phase::Tunnel => "throughline.phase.tunnel",
     }
 }
 
@@ -212,6 +213,9 @@ fn hop(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
         each(name::PHASE_INTERRUPTED, Value::Str(phase));
         each(name::ENDED_BY, Value::Str(party));
     }
+    if let Some(tunnel) = &span.tunnel {
+        self::tunnel(span, tunnel, each);
+    }
     if span.starts_at_headers {
         each(name::START_PRECISION, Value::Str("headers"));
     }
@@ -257,6 +261,26 @@ fn hop(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
     }
     if span.context_frozen {
         each(name::CONTEXT_FROZEN, Value::Bool(true));
+    }
+}
+
+/// What passed where HTTP had ended.
+fn tunnel(span: &Span, tunnel: &Tunnel, each: &mut impl FnMut(&'static str, Value<'_>)) {
+    if let (None, Some(party)) = (span.failure, tunnel.ended_by) {
+        each(name::ENDED_BY, Value::Str(party.name()));
+    }
+    text(each, name::TUNNEL_PROTOCOL, tunnel.protocol.as_str());
+    each(name::TUNNEL_TO_SERVER, int(tunnel.to_server));
+    each(name::TUNNEL_TO_CLIENT, int(tunnel.to_client));
+    let Some(tls) = &tunnel.tls else {
+        return;
+    };
+    text(each, name::TLS_CLIENT_SERVER_NAME, tls.server_name.as_str());
+    text(each, name::TLS_NEXT_PROTOCOL, tls.next_protocol.as_str());
+    // Of TLS within TLS, the outer one has been told.
+    let is_within = span.tls.is_some() || span.connection.is_some_and(|used| used.tls.is_some());
+    if let (Some(version), false) = (tls.version, is_within) {
+        each(name::TLS_PROTOCOL_VERSION, Value::Str(version));
     }
 }
 

@@ -53,6 +53,7 @@ pub mod client;
 pub mod current;
 pub mod exchange;
 pub mod future;
+pub mod handover;
 #[cfg(feature = "opentelemetry")]
 pub mod otel;
 pub mod server;

@@ -53,6 +53,10 @@ names! {
     TLS_CLIENT_SUBJECT = "tls.client.subject";
     /// The distinguished name of whoever signed that.
     TLS_CLIENT_ISSUER = "tls.client.issuer";
+    /// The name of the server that a TLS client asked for.
+    TLS_CLIENT_SERVER_NAME = "tls.client.server_name";
+    /// What TLS carries, where the handshake says so in clear.
+    TLS_NEXT_PROTOCOL = "tls.next_protocol";
     /// The `User-Agent` header.
     USER_AGENT_ORIGINAL = "user_agent.original";
 
@@ -60,8 +64,14 @@ names! {
     PHASE_PREFIX = "throughline.phase.";
     /// The phase that was running when the exchange was cut short.
     PHASE_INTERRUPTED = "throughline.phase.interrupted";
-    /// Who cut it short: `client`, `upstream` or `proxy`.
+    /// Who cut it short, or ended the tunnel: `client`, `upstream` or `proxy`.
     ENDED_BY = "throughline.ended_by";
+    /// What a tunnel carries, as it was agreed on: `websocket`, say.
+    TUNNEL_PROTOCOL = "throughline.tunnel.protocol";
+    /// How many bytes a tunnel carried from the client to the server.
+    TUNNEL_TO_SERVER = "throughline.tunnel.to_server";
+    /// How many bytes a tunnel carried from the server to the client.
+    TUNNEL_TO_CLIENT = "throughline.tunnel.to_client";
     /// `headers` where the first byte of the request could not be seen.
     START_PRECISION = "throughline.start.precision";
     /// Whether the connection had carried another exchange before.

@@ -13,7 +13,7 @@ use http::{Method, StatusCode, Version};
 use crate::{
     context::{TraceContext, TraceFlags},
     id::{SpanId, TraceId},
-    phase::{ConnectionUse, Failure, Phase, Phases},
+    phase::{ConnectionUse, Failure, Party, Phase, Phases},
     propagation::{Format, Rejections, Remote},
     text::Inline,
     tls::Session,
@@ -225,6 +225,32 @@ impl Scheme {
     }
 }
 
+/// What passed where an exchange went on as bytes, after its response.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tunnel {
+    /// What was agreed on, such as `websocket`; empty where nothing was named.
+    pub protocol: Inline<24>,
+    /// How many bytes went from the client to the server.
+    pub to_server: u64,
+    /// How many bytes went from the server to the client.
+    pub to_client: u64,
+    /// Who was first to say that it was through, or broke off.
+    pub ended_by: Option<Party>,
+    /// The TLS handshake in it, where there was one.
+    pub tls: Option<Tls>,
+}
+
+/// What a TLS handshake says in clear.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The server that the client asks for.
+    pub server_name: Inline<255>,
+    /// The protocol that the server chose, where that is not encrypted.
+    pub next_protocol: Inline<32>,
+    /// `1.2` or `1.3`, where the server came to say it.
+    pub version: Option<&'static str>,
+}
+
 /// One finished exchange as seen from one side of a hop: a record of fixed size.
 ///
 /// Text that a client chose is kept in place and cut where it is too long; the `tracestate` is
@@ -294,6 +320,8 @@ pub struct Span {
     pub tls: Option<Arc<Session>>,
     /// Whether this is the first request after that connection's handshake.
     pub tls_is_new: bool,
+    /// What passed after the response, where it agreed on that.
+    pub tunnel: Option<Box<Tunnel>>,
     /// What copied the context onto the call, where a forwarder that launched with the app did.
     pub forwarder: Option<&'static str>,
     /// The header format that the parent was read from.
@@ -348,6 +376,7 @@ impl Span {
             connection: None,
             tls: None,
             tls_is_new: false,
+            tunnel: None,
             forwarder: None,
             context_source: None,
             context_conflict: None,

@@ -19,7 +19,8 @@ use crate::{
     id::{SpanId, TraceId},
     phase::{ConnectionUse, Party, Recorder},
     propagation::Reason,
-    span::{Conflict, Evidence, Parentage, Relation, Scheme},
+    span::{Conflict, Evidence, Parentage, Relation, Scheme, Tls},
+    text::Inline,
     tls::{self, Handshake, Session},
 };
 
@@ -338,4 +339,39 @@ fn a_span_speaks_of_the_tls_of_its_own_side() {
         let got = value(&span, "tls.protocol.version");
         assert_eq!(got.as_deref(), expected, "{kind:?}");
     }
+}
+
+#[test]
+fn a_tunnel_says_what_passed_and_who_ended_it() {
+    let mut span = span(Kind::Client);
+    span.method = "CONNECT".into();
+    span.tunnel = Some(Box::new(Tunnel {
+        protocol: Inline::EMPTY,
+        to_server: 517,
+        to_client: 4_000,
+        ended_by: Some(Party::Client),
+        tls: Some(Tls {
+            server_name: "bank.example".into(),
+            next_protocol: "h2".into(),
+            version: Some("1.2"),
+        }),
+    }));
+    check(
+        &span,
+        &[
+            ("http.request.method", "\"CONNECT\""),
+            ("network.protocol.version", "\"1.1\""),
+            ("throughline.ended_by", "\"client\""),
+            ("throughline.tunnel.to_server", "517"),
+            ("throughline.tunnel.to_client", "4000"),
+            ("tls.client.server_name", "\"bank.example\""),
+            ("tls.next_protocol", "\"h2\""),
+            ("tls.protocol.version", "\"1.2\""),
+        ],
+    );
+    let recorder = Recorder::new(Instant::now(), Phase::Tunnel);
+    recorder.fail(Party::Proxy, "shutdown");
+    span.failure = recorder.failure();
+    assert_eq!(value(&span, "throughline.ended_by").unwrap(), "\"proxy\"");
+    assert_eq!(value(&span, "error.type").unwrap(), "\"shutdown\"");
 }

@@ -98,6 +98,7 @@ fn compose(
         listen: listen::Config {
             header_timeout: settings.header_timeout.0,
             idle_timeout: settings.idle_timeout.0,
+            tunnel_idle_timeout: settings.tunnel_idle_timeout.0.map(|timeout| timeout.0),
             max_header_bytes: settings.max_header_bytes.size(),
             max_streams: settings.max_streams.0,
             transparent: settings.transparent.0,

@@ -219,6 +219,10 @@ settings! {
         /// How long a caller's connection may be idle between requests.
         idle_timeout: Timeout { "TIME", default "60s", example "60s" }
 
+        /// How long a tunnel (a WebSocket, a CONNECT) may carry nothing either way before it is ended, or
+        /// `off` for ever. It is never shorter than that, and at most a quarter longer.
+        tunnel_idle_timeout: OrOff<Timeout> { "TIME", default "off", example "1h" }
+
         /// How long resolving, connecting and the TLS handshake may take together.
         connect_timeout: Timeout { "TIME", default "5s", example "5s" }
 

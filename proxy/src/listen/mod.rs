@@ -6,6 +6,7 @@
 //! connection has been idle, or has been at its headers, so that one watchdog a connection enforces
 //! both limits without a timer a request.
 
+mod accepted;
 mod connection;
 mod handshake;
 mod preface;
@@ -38,6 +39,7 @@ use tower::Service;
 
 pub use self::connection::{Connection, Draining};
 use self::{
+    accepted::Accepted,
     connection::Expired,
     preface::{Opening, Speech},
 };
@@ -55,6 +57,8 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long a connection may be idle between requests.
     pub idle_timeout: Duration,
+    /// How long a tunnel may carry nothing; `None` for ever.
+    pub tunnel_idle_timeout: Option<Duration>,
     /// The most bytes that a request's headers may have.
     pub max_header_bytes: usize,
     /// The most requests that one h2 connection may have open.
@@ -68,6 +72,7 @@ impl Default for Config {
         Self {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            tunnel_idle_timeout: None,
             max_header_bytes: 64 * 1024,
             max_streams: 256,
             transparent: false,
@@ -240,6 +245,7 @@ impl<K: Stack> Listener<K> {
             speech == Speech::Http2,
             first_byte,
             self.pipeline.clone(),
+            self.config.tunnel_idle_timeout,
             Some(counted),
         );
         let connection = Arc::new(connection.over(session));
@@ -253,6 +259,8 @@ impl<K: Stack> Listener<K> {
                 .timer(TokioTimer::new())
                 .auto_date_header(false)
                 .adaptive_window(true)
+                // A WebSocket is one stream among others (RFC 8441).
+                .enable_connect_protocol()
                 .max_concurrent_streams(self.config.max_streams)
                 .max_header_list_size(
                     u32::try_from(self.config.max_header_bytes).unwrap_or(u32::MAX),
@@ -273,7 +281,9 @@ impl<K: Stack> Listener<K> {
                 .header_read_timeout(None)
                 .max_header_size(self.config.max_header_bytes)
                 .max_headers(MAX_FIELDS)
-                .serve_connection(io, service);
+                .serve_connection(io, service)
+                // What it becomes then is carried by a task of its own.
+                .with_upgrades();
             let mut serving = pin!(serving);
             let result = self
                 .run(&connection, drain, serving.as_mut(), |serving| {
@@ -312,7 +322,7 @@ impl<K: Stack> Listener<K> {
         let (mut stream, session) = match terms {
             // In a box: most connections have no use for its room.
             Some(terms) => Box::pin(handshake::greet(stream, terms)).await?,
-            None => (MaybeTls::Clear(stream), None),
+            None => (MaybeTls::Clear(Accepted(stream)), None),
         };
         let decide = match is_redirected {
             true => redirected::decide,

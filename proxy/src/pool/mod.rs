@@ -12,6 +12,7 @@
 //! and has no body, and is otherwise lost: a POST is never sent twice.
 
 mod body;
+mod connect;
 mod connection;
 mod dial;
 mod error;
@@ -20,8 +21,10 @@ mod http1;
 mod origin;
 mod protocol;
 mod replay;
+mod settings;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod upstream;
 mod wire;
 
@@ -43,6 +46,7 @@ pub use self::{
     error::{Cause, Error},
     origin::Origin,
     protocol::Protocol,
+    upgrade::Switch,
     upstream::Upstream,
 };
 use crate::{glimpse::Glimpsed, tls::Connector};

@@ -24,7 +24,13 @@ use super::{
     protocol::{Speech, Spoken},
     wire::Wire,
 };
-use crate::{glimpse::Glimpsed, headers, processes::Carried, tls::Connector, watched::Watched};
+use crate::{
+    glimpse::Glimpsed,
+    headers,
+    processes::Carried,
+    tls::{Connector, Offer},
+    watched::Watched,
+};
 
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;
@@ -123,13 +129,7 @@ where
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
         }
-        match (self.attempt(request, recorder, carried).await, recorder) {
-            (Err(error), Some(recorder)) => {
-                recorder.fail(error.ended_by(), error.error_type());
-                Err(error.in_phase(recorder.running()))
-            }
-            (result, _) => result,
-        }
+        noted(self.attempt(request, recorder, carried).await, recorder)
     }
 
     async fn attempt(
@@ -303,7 +303,7 @@ where
         ))
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+    pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             return Ok(permit);
         }
@@ -340,6 +340,44 @@ where
                 return Some((connection, ambient::now()));
             }
         }
+    }
+
+    /// The shared h2 connection, for a tunnel; `None` if the upstream does not speak it.
+    pub(super) async fn http2_for_tunnel(
+        &self,
+        recorder: Option<&Recorder>,
+        carried: Option<&Carried>,
+    ) -> Result<Option<http2::SendRequest<RequestBody<B>>>, Error> {
+        let Some(sender) = self.http2_sender(recorder, carried, false).await? else {
+            return Ok(None);
+        };
+        let wire = self.shared().as_ref().map(|shared| shared.wire.clone());
+        let wire = wire.ok_or_else(|| Error::new(Cause::Closed, "it closed at once"))?;
+        if wire.may_tunnel(self.config.connect_timeout).await {
+            return Ok(Some(sender));
+        }
+        Err(Error::new(
+            Cause::Tunnel,
+            format!(
+                "{} speaks HTTP/2 and does not offer extended CONNECT in it (RFC 8441)",
+                self.origin
+            ),
+        ))
+    }
+
+    /// Whether it is to be asked for another protocol in HTTP/2.
+    pub(super) fn tunnels_in_http2(&self, wants_http2: bool) -> bool {
+        match self.speech.choose(false, self.origin.is_tls()) {
+            Spoken::Http2 => true,
+            // What is spoken already is told what was asked in it.
+            Spoken::Negotiate => wants_http2 && self.has_shared(),
+            _ => wants_http2 && self.speech.choose(true, false) == Spoken::Http2,
+        }
+    }
+
+    /// It opened with SETTINGS where it was asked in HTTP/1.1.
+    pub(super) fn refused_http1(&self) {
+        self.speech.refused_http1();
     }
 
     /// The shared h2 connection, dialled if need be; `None` if the upstream does not speak it.
@@ -394,6 +432,20 @@ where
         dial::dial(&self.origin, &self.config, &self.tls, offer, recorder).await
     }
 
+    /// A connection that is to speak HTTP/1.1 whatever else the upstream could.
+    pub(super) async fn dial_for_http1(
+        &self,
+        recorder: Option<&Recorder>,
+    ) -> Result<Dialled, Error> {
+        let offer = Offer::Http1;
+        dial::dial(&self.origin, &self.config, &self.tls, offer, recorder).await
+    }
+
+    /// How long it may take until the first byte of its response.
+    pub(super) fn response_timeout(&self) -> Option<Duration> {
+        self.config.response_timeout
+    }
+
     async fn dial(&self, recorder: Option<&Recorder>) -> Result<Opened<B>, Error> {
         let dialled = self.connect(recorder).await?;
         if dialled.is_http2 {
@@ -403,7 +455,7 @@ where
         self.open_http1(dialled).await.map(Opened::Http1)
     }
 
-    async fn open_http1(&self, dialled: Dialled) -> Result<Kept<B>, Error> {
+    pub(super) async fn open_http1(&self, dialled: Dialled) -> Result<Kept<B>, Error> {
         let wire = Arc::new(Wire::default());
         let addresses = Addresses::of(&dialled);
         let http1 = Http1::open(dialled.transport, wire.clone()).await?;
@@ -439,6 +491,17 @@ where
     }
 }
 
+/// An outcome, after the recorder was told if it is a failure.
+pub(super) fn noted<T>(outcome: Result<T, Error>, recorder: Option<&Recorder>) -> Result<T, Error> {
+    match (outcome, recorder) {
+        (Err(error), Some(recorder)) => {
+            recorder.fail(error.ended_by(), error.error_type());
+            Err(error.in_phase(recorder.running()))
+        }
+        (outcome, _) => outcome,
+    }
+}
+
 enum Opened<B> {
     Http1(Kept<B>),
     /// It is the shared one now.
@@ -446,7 +509,7 @@ enum Opened<B> {
 }
 
 /// The response's headers, within the time that the upstream has.
-async fn within<T>(
+pub(super) async fn within<T>(
     timeout: Duration,
     answer: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Error> {
