@@ -53,11 +53,17 @@ impl Exchange {
         }
     }
 
+    /// So many more bytes of the response's body were passed on.
+    pub fn response_body(&mut self, bytes: usize) {
+        self.span.response_bytes += bytes as u64;
+    }
+
     /// Ends the exchange at `end`. Step 9 of the way of a request, first half: notes become a span.
     #[must_use]
     pub fn finish(mut self, end: Instant) -> Box<Span> {
         self.span.phases = self.recorder.phases(end);
         self.span.failure = self.recorder.failure();
+        self.span.request_bytes = self.recorder.request_bytes();
         self.span.connection = self.recorder.connection_use();
         self.span
     }

@@ -175,6 +175,7 @@ struct Notes {
     /// Nanoseconds from `start` plus one; zero means "not entered".
     entered: [AtomicU64; Phase::COUNT],
     attempts: AtomicU32,
+    request_bytes: AtomicU64,
     facts: Mutex<Facts>,
 }
 
@@ -192,6 +193,7 @@ impl Recorder {
             start,
             entered: Default::default(),
             attempts: AtomicU32::new(0),
+            request_bytes: AtomicU64::new(0),
             facts: Mutex::default(),
         }));
         recorder.set(first, start);
@@ -257,6 +259,19 @@ impl Recorder {
     pub fn handshake_within(&self, opened: Instant, took: Duration) {
         self.set(Phase::Tls, opened);
         self.set(Phase::Tunnel, opened + took);
+    }
+
+    /// So many more bytes of the request's body went on.
+    pub fn request_body(&self, bytes: usize) {
+        self.0
+            .request_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// How many bytes of the request's body went on.
+    #[must_use]
+    pub fn request_bytes(&self) -> u64 {
+        self.0.request_bytes.load(Ordering::Relaxed)
     }
 
     /// Notes the connection that carries the exchange.

@@ -43,6 +43,10 @@ names! {
     NETWORK_PEER_PORT = "network.peer.port";
     /// `1.0`, `1.1` or `2`.
     NETWORK_PROTOCOL_VERSION = "network.protocol.version";
+    /// The name of the server that a TLS client asked for.
+    TLS_CLIENT_SERVER_NAME = "tls.client.server_name";
+    /// What TLS carries, where the handshake says so in clear.
+    TLS_NEXT_PROTOCOL = "tls.next_protocol";
     /// `tls`, where it is spoken.
     TLS_PROTOCOL_NAME = "tls.protocol.name";
     /// `1.2` or `1.3`.
@@ -53,10 +57,6 @@ names! {
     TLS_CLIENT_SUBJECT = "tls.client.subject";
     /// The distinguished name of whoever signed that.
     TLS_CLIENT_ISSUER = "tls.client.issuer";
-    /// The name of the server that a TLS client asked for.
-    TLS_CLIENT_SERVER_NAME = "tls.client.server_name";
-    /// What TLS carries, where the handshake says so in clear.
-    TLS_NEXT_PROTOCOL = "tls.next_protocol";
     /// The `User-Agent` header.
     USER_AGENT_ORIGINAL = "user_agent.original";
 

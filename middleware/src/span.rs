@@ -312,16 +312,20 @@ pub struct Span {
     pub status: Option<StatusCode>,
     /// The status of a gRPC call, from its trailers.
     pub grpc_status: Option<u16>,
+    /// How many bytes of the request's body went on, where whoever carried it counts them.
+    pub request_bytes: u64,
+    /// How many bytes of the response's body were passed on.
+    pub response_bytes: u64,
     /// Which resend of the request this is; 0 for the first.
     pub resend_count: u32,
     /// The connection that carried the exchange to the upstream.
     pub connection: Option<ConnectionUse>,
+    /// What passed after the response, where it agreed on that.
+    pub tunnel: Option<Box<Tunnel>>,
     /// The caller's connection, where it speaks TLS; shared by all its requests.
     pub tls: Option<Arc<Session>>,
     /// Whether this is the first request after that connection's handshake.
     pub tls_is_new: bool,
-    /// What passed after the response, where it agreed on that.
-    pub tunnel: Option<Box<Tunnel>>,
     /// What copied the context onto the call, where a forwarder that launched with the app did.
     pub forwarder: Option<&'static str>,
     /// The header format that the parent was read from.
@@ -372,11 +376,13 @@ impl Span {
             version: Version::HTTP_11,
             status: None,
             grpc_status: None,
+            request_bytes: 0,
+            response_bytes: 0,
             resend_count: 0,
             connection: None,
+            tunnel: None,
             tls: None,
             tls_is_new: false,
-            tunnel: None,
             forwarder: None,
             context_source: None,
             context_conflict: None,

@@ -13,8 +13,10 @@ pub mod timing;
 pub mod values;
 pub mod window;
 
+pub mod access_log;
 pub mod export;
 pub mod forwarders;
+pub mod log;
 pub mod owners;
 pub mod signals;
 

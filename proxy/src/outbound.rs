@@ -203,6 +203,14 @@ impl Stack for Outbound {
             connection: connection.clone(),
         }
     }
+
+    /// What is known of the connection is kept: its line is emptied when it goes.
+    fn renew(&self, service: &mut OutboundService, _: &Arc<Connection>) {
+        let before = std::mem::replace(&mut service.stack, self.clone());
+        if let (Some(now), Some(before)) = (&mut service.stack.tracing, before.tracing) {
+            now.caller = before.caller;
+        }
+    }
 }
 
 type CallBody = RequestBody<Glimpsed<Incoming>>;

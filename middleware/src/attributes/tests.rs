@@ -288,6 +288,41 @@ fn a_link_says_why_and_how_likely_it_is() {
 }
 
 #[test]
+fn a_tunnel_says_what_passed_and_who_ended_it() {
+    let mut span = span(Kind::Client);
+    span.method = "CONNECT".into();
+    span.tunnel = Some(Box::new(Tunnel {
+        protocol: Inline::EMPTY,
+        to_server: 517,
+        to_client: 4_000,
+        ended_by: Some(Party::Client),
+        tls: Some(Tls {
+            server_name: "bank.example".into(),
+            next_protocol: "h2".into(),
+            version: Some("1.2"),
+        }),
+    }));
+    check(
+        &span,
+        &[
+            ("http.request.method", "\"CONNECT\""),
+            ("network.protocol.version", "\"1.1\""),
+            ("throughline.ended_by", "\"client\""),
+            ("throughline.tunnel.to_server", "517"),
+            ("throughline.tunnel.to_client", "4000"),
+            ("tls.client.server_name", "\"bank.example\""),
+            ("tls.next_protocol", "\"h2\""),
+            ("tls.protocol.version", "\"1.2\""),
+        ],
+    );
+    let recorder = Recorder::new(Instant::now(), Phase::Tunnel);
+    recorder.fail(Party::Proxy, "shutdown");
+    span.failure = recorder.failure();
+    assert_eq!(value(&span, "throughline.ended_by").unwrap(), "\"proxy\"");
+    assert_eq!(value(&span, "error.type").unwrap(), "\"shutdown\"");
+}
+
+#[test]
 fn a_server_span_says_who_the_client_is_and_the_first_how_long_the_handshake_took() {
     let mut span = span(Kind::Server);
     span.tls = Some(Arc::new(Session {
@@ -339,39 +374,4 @@ fn a_span_speaks_of_the_tls_of_its_own_side() {
         let got = value(&span, "tls.protocol.version");
         assert_eq!(got.as_deref(), expected, "{kind:?}");
     }
-}
-
-#[test]
-fn a_tunnel_says_what_passed_and_who_ended_it() {
-    let mut span = span(Kind::Client);
-    span.method = "CONNECT".into();
-    span.tunnel = Some(Box::new(Tunnel {
-        protocol: Inline::EMPTY,
-        to_server: 517,
-        to_client: 4_000,
-        ended_by: Some(Party::Client),
-        tls: Some(Tls {
-            server_name: "bank.example".into(),
-            next_protocol: "h2".into(),
-            version: Some("1.2"),
-        }),
-    }));
-    check(
-        &span,
-        &[
-            ("http.request.method", "\"CONNECT\""),
-            ("network.protocol.version", "\"1.1\""),
-            ("throughline.ended_by", "\"client\""),
-            ("throughline.tunnel.to_server", "517"),
-            ("throughline.tunnel.to_client", "4000"),
-            ("tls.client.server_name", "\"bank.example\""),
-            ("tls.next_protocol", "\"h2\""),
-            ("tls.protocol.version", "\"1.2\""),
-        ],
-    );
-    let recorder = Recorder::new(Instant::now(), Phase::Tunnel);
-    recorder.fail(Party::Proxy, "shutdown");
-    span.failure = recorder.failure();
-    assert_eq!(value(&span, "throughline.ended_by").unwrap(), "\"proxy\"");
-    assert_eq!(value(&span, "error.type").unwrap(), "\"shutdown\"");
 }

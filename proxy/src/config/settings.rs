@@ -13,9 +13,10 @@ use throughline::{propagation::Format, tls::NamePattern, trust::Trust};
 use super::{
     layer::Layers,
     value::{
-        App, Attributes, Bad, Bytes, Confidence, Count, Endpoint, Exporter, FilePath, Forwarders,
-        Headers, HostNames, Hosts, KeyPairs, Level, List, NamedSampler, OrOff, OrPropagators,
-        Pause, Routes, Shape, Switch, Text, Timeout, Value, Workers, Written,
+        AccessFormat, AccessTarget, App, Attributes, Bad, Bytes, Confidence, Count, Endpoint,
+        Exporter, FilePath, Forwarders, Headers, HostNames, Hosts, KeyPairs, Level, List,
+        NamedSampler, OrOff, OrPropagators, Pause, Routes, Shape, Switch, Text, Timeout, Value,
+        Workers, Written,
     },
 };
 use crate::{
@@ -247,11 +248,24 @@ settings! {
         /// of ECS and Kubernetes.
         shutdown_grace: Pause { "TIME", default "25s", example "25s" }
 
+        /// A Unix socket by which another process takes over: one that is started with the same setting,
+        /// as the same user, gets the listeners of the one that runs, which then drains and ends. No
+        /// connection is refused or lost. Not with a command, which would end with the first.
+        upgrade_socket: FilePath { "FILE", default "", example "/run/throughline/upgrade" }
+
         /// How many threads carry requests; `auto` is one for each processor, but at most four.
         workers: Workers { "COUNT", default "auto", example "2" }
 
         /// How much is logged: off, error, warn, info, debug or trace.
         log: Level { "LEVEL", default "info", example "info" }
+
+        /// Where a line is written of each exchange, sampled or not: `off`, `stdout`, or a file, which is
+        /// opened again on SIGHUP. No request waits for it. It needs `tracing`, with `sampler:
+        /// always_off` where nothing is to be recorded.
+        access_log: AccessTarget { "off|stdout|FILE", default "off", example "stdout" }
+
+        /// How those lines are written: `json`, or `text` as `key=value`.
+        access_log_format: AccessFormat { "json|text", default "json", example "json" }
     }
     "Tracing" {
         /// Whether requests are traced; `off` leaves a plain proxy that passes every header on.

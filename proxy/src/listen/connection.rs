@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::Response;
+use http::{HeaderValue, Response, StatusCode, header::CONNECTION};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use pingora_core::protocols::SocketDigest;
@@ -35,6 +35,8 @@ pub struct Connection {
     state: Mutex<State>,
     /// Whether `left_since` is set: looked at on every write.
     is_leaving: AtomicBool,
+    /// Whether each answer is the last of the connection, and says so.
+    is_ending: AtomicBool,
     pipeline: Option<Pipeline>,
     /// What TLS told of it, and whether a request has been told; `None` in clear.
     session: Option<(Arc<Session>, AtomicBool)>,
@@ -83,6 +85,7 @@ impl Connection {
                 draining: Vec::new(),
             }),
             is_leaving: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
             pipeline,
             session: None,
             socket,
@@ -166,6 +169,21 @@ impl Connection {
         state.idle_since = None;
         let first_byte = state.first_byte.take().filter(|first| *first <= now);
         (first_byte, Busy(self.clone()))
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2
+    }
+
+    /// Every answer from now on says that the connection ends with it.
+    pub(super) fn answer_for_the_last_time(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the headers of a request are being read.
+    pub(super) fn is_at_head(&self) -> bool {
+        let state = self.state();
+        state.busy == 0 && state.first_byte.is_some()
     }
 
     fn report(&self, spans: impl Iterator<Item = Box<Span>>) {
@@ -327,7 +345,14 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
+        let mut response = ready!(this.inner.poll(cx))?;
+        if let Some(Busy(connection)) = this.busy
+            && connection.is_ending.load(Ordering::Relaxed)
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         let busy = this
             .busy
             .take()

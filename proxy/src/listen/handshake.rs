@@ -10,11 +10,10 @@ use throughline::tls::Session;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::server::TlsStream;
 
-use super::accepted::Accepted;
 use crate::tls::{Acceptor, MaybeTls, Reason};
 
 /// What HTTP is spoken on.
-pub(super) type Transport = MaybeTls<Accepted, TlsStream<Accepted>>;
+pub(super) type Transport = MaybeTls<Stream, TlsStream<Stream>>;
 
 /// What a client that asks in clear is told.
 const CLEAR: &str = "HTTP/1.1 400 Bad Request\r\n\
@@ -52,7 +51,7 @@ pub(super) async fn greet(
         return None;
     }
     if !terms.is_tls(first[0]) {
-        return Some((MaybeTls::Clear(Accepted(stream)), None));
+        return Some((MaybeTls::Clear(stream), None));
     }
     if Acceptor::is_request(first[0]) {
         terms.failed(Reason::NotTls);
@@ -60,7 +59,7 @@ pub(super) async fn greet(
         return None;
     }
     let mut unfinished = Unfinished(&terms, true);
-    let accepted = terms.accept(Accepted(stream)).await;
+    let accepted = terms.accept(stream).await;
     unfinished.1 = false;
     match accepted {
         Ok((stream, session)) => Some((MaybeTls::Tls(Box::new(stream)), Some(session))),

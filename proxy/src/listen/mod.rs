@@ -9,12 +9,15 @@
 mod accepted;
 mod connection;
 mod handshake;
+mod live;
 mod preface;
 mod redirected;
 
 use std::{
     convert::Infallible,
     fmt,
+    net::SocketAddr,
+    os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
@@ -32,16 +35,26 @@ use hyper::{
     server::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
+use pingora_core::{
+    apps::ServerApp,
+    protocols::{GetSocketDigest, SocketDigest, Stream},
+    server::ShutdownWatch,
+};
 use throughline::{ambient, server::Arrival, tls::Session};
-use tokio::sync::{Notify, watch};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, watch},
+};
 use tower::Service;
 
-pub use self::connection::{Connection, Draining};
 use self::{
     accepted::Accepted,
     connection::Expired,
     preface::{Opening, Speech},
+};
+pub use self::{
+    connection::{Connection, Draining},
+    live::Live,
 };
 use crate::{
     bell::{self, First},
@@ -88,6 +101,14 @@ const MAX_FIELDS: usize = 128;
 /// How long a drain waits for the first request of a connection that was accepted before it.
 const LINGER: Duration = Duration::from_millis(250);
 
+/// How long a connection of HTTP/1 that is drained may still ask for something, to be told with the
+/// answer that it was the last. Closed at once, it would lose the request that is on its way: whoever
+/// keeps a connection for the next request sends that without asking.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a head that is being read at the end of that has been read.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Makes the service for one connection.
 pub trait Stack: Send + Sync + 'static {
     /// The body of its answers.
@@ -105,6 +126,11 @@ pub trait Stack: Send + Sync + 'static {
 
     /// The service for the requests of `connection`.
     fn service(&self, connection: &Arc<Connection>) -> Self::Service;
+
+    /// Makes the service of an older stack, for the same connection, one of this.
+    fn renew(&self, service: &mut Self::Service, connection: &Arc<Connection>) {
+        *service = self.service(connection);
+    }
 }
 
 /// All connections of a listener, for the drain.
@@ -144,7 +170,8 @@ impl Connections {
         let _ = self.cut.subscribe().wait_for(|cut| *cut).await;
     }
 
-    fn enter(self: &Arc<Self>) -> Counted {
+    /// Counts as one that is open, until it is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> Counted {
         self.open.fetch_add(1, Ordering::AcqRel);
         Counted(self.clone())
     }
@@ -153,7 +180,7 @@ impl Connections {
 /// One open connection: it counts until the last of its requests is gone too, which h2 serves by
 /// tasks of their own.
 #[derive(Debug)]
-struct Counted(Arc<Connections>);
+pub(crate) struct Counted(Arc<Connections>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -165,19 +192,28 @@ impl Drop for Counted {
 
 /// What pingora calls for each connection of one listener.
 pub struct Listener<K> {
-    stack: K,
-    config: Config,
+    live: Live<K>,
     connections: Arc<Connections>,
     drain: watch::Receiver<bool>,
     pipeline: Option<crate::pipeline::Pipeline>,
     tls: Option<Server>,
 }
 
+impl<K> Clone for Listener<K> {
+    fn clone(&self) -> Self {
+        Self {
+            live: self.live.clone(),
+            connections: self.connections.clone(),
+            drain: self.drain.clone(),
+            pipeline: self.pipeline.clone(),
+            tls: self.tls.clone(),
+        }
+    }
+}
+
 impl<K> fmt::Debug for Listener<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener")
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("Listener").finish_non_exhaustive()
     }
 }
 
@@ -191,8 +227,7 @@ impl<K: Stack> Listener<K> {
         pipeline: Option<crate::pipeline::Pipeline>,
     ) -> Self {
         Self {
-            stack,
-            config,
+            live: Live::new(stack, config),
             connections: Arc::default(),
             drain,
             pipeline,
@@ -213,16 +248,38 @@ impl<K: Stack> Listener<K> {
         self.connections.clone()
     }
 
+    /// What it does, to be replaced.
+    #[must_use]
+    pub fn live(&self) -> Live<K> {
+        self.live.clone()
+    }
+
+    /// Serves a connection that was accepted elsewhere.
+    pub(crate) async fn serve_tcp(&self, stream: TcpStream, peer: SocketAddr) {
+        let counted = self.connections.enter();
+        // As pingora does it.
+        let _ = stream.set_nodelay(true);
+        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        let _ = digest.peer_addr.set(Some(peer.into()));
+        let mut stream = pingora_core::protocols::l4::stream::Stream::from(stream);
+        stream.set_socket_digest(digest);
+        self.serve(Box::new(stream), counted).await;
+    }
+
     /// Step 1 of the way of a request: serves all requests of one connection.
     async fn serve(&self, stream: Stream, counted: Counted) {
         let socket = stream.get_socket_digest();
-        let destination = match (&socket, self.config.transparent) {
+        let version = self.live.version();
+        let now = self.live.now();
+        let config = now.config;
+        let destination = match (&socket, config.transparent) {
             (Some(socket), true) => redirected::destination(socket),
             _ => None,
         };
         let mut drain = self.drain.clone();
+        let timeout = config.header_timeout;
         let opened = tokio::select! {
-            opened = self.opening(stream, destination.is_some(), &mut drain) => opened,
+            opened = self.opening(stream, destination.is_some(), &mut drain, timeout) => opened,
             () = self.connections.until_cut() => None,
         };
         let Some(Opened {
@@ -245,14 +302,20 @@ impl<K: Stack> Listener<K> {
             speech == Speech::Http2,
             first_byte,
             self.pipeline.clone(),
-            self.config.tunnel_idle_timeout,
+            config.tunnel_idle_timeout,
             Some(counted),
         );
         let connection = Arc::new(connection.over(session));
         let service = Serve {
-            service: Mutex::new(self.stack.service(&connection)),
+            current: Mutex::new(Current {
+                service: now.stack.service(&connection),
+                version,
+            }),
+            live: self.live.clone(),
             connection: connection.clone(),
         };
+        drop(now);
+        let stream = Accepted(stream);
         let io = TokioIo::new(Watched::reading_again(stream, bytes, connection.clone()));
         if speech == Speech::Http2 {
             let serving = http2::Builder::new(TokioExecutor::new())
@@ -261,14 +324,12 @@ impl<K: Stack> Listener<K> {
                 .adaptive_window(true)
                 // A WebSocket is one stream among others (RFC 8441).
                 .enable_connect_protocol()
-                .max_concurrent_streams(self.config.max_streams)
-                .max_header_list_size(
-                    u32::try_from(self.config.max_header_bytes).unwrap_or(u32::MAX),
-                )
+                .max_concurrent_streams(config.max_streams)
+                .max_header_list_size(u32::try_from(config.max_header_bytes).unwrap_or(u32::MAX))
                 .serve_connection(io, service);
             let mut serving = pin!(serving);
             let result = self
-                .run(&connection, drain, serving.as_mut(), |serving| {
+                .run(&connection, config, drain, serving.as_mut(), |serving| {
                     serving.graceful_shutdown()
                 })
                 .await;
@@ -279,14 +340,14 @@ impl<K: Stack> Listener<K> {
                 // A client that has said all it had to say still gets its answer.
                 .half_close(true)
                 .header_read_timeout(None)
-                .max_header_size(self.config.max_header_bytes)
+                .max_header_size(config.max_header_bytes)
                 .max_headers(MAX_FIELDS)
                 .serve_connection(io, service)
                 // What it becomes then is carried by a task of its own.
                 .with_upgrades();
             let mut serving = pin!(serving);
             let result = self
-                .run(&connection, drain, serving.as_mut(), |serving| {
+                .run(&connection, config, drain, serving.as_mut(), |serving| {
                     serving.graceful_shutdown()
                 })
                 .await;
@@ -300,6 +361,7 @@ impl<K: Stack> Listener<K> {
         stream: Stream,
         is_redirected: bool,
         drain: &mut watch::Receiver<bool>,
+        timeout: Duration,
     ) -> Option<Opened> {
         let mut reading = pin!(self.open(stream, is_redirected));
         let draining = async {
@@ -307,7 +369,7 @@ impl<K: Stack> Listener<K> {
         };
         let opened = tokio::select! {
             biased;
-            opened = tokio::time::timeout(self.config.header_timeout, reading.as_mut()) => opened,
+            opened = tokio::time::timeout(timeout, reading.as_mut()) => opened,
             // Nothing was asked yet that we know of; but it may be on its way.
             () = draining => tokio::time::timeout(LINGER, reading).await,
         };
@@ -322,7 +384,7 @@ impl<K: Stack> Listener<K> {
         let (mut stream, session) = match terms {
             // In a box: most connections have no use for its room.
             Some(terms) => Box::pin(handshake::greet(stream, terms)).await?,
-            None => (MaybeTls::Clear(Accepted(stream)), None),
+            None => (MaybeTls::Clear(stream), None),
         };
         let decide = match is_redirected {
             true => redirected::decide,
@@ -341,6 +403,7 @@ impl<K: Stack> Listener<K> {
     async fn run<F>(
         &self,
         connection: &Connection,
+        config: Config,
         mut drain: watch::Receiver<bool>,
         mut serving: Pin<&mut F>,
         graceful: impl Fn(Pin<&mut F>),
@@ -353,8 +416,8 @@ impl<K: Stack> Listener<K> {
             tokio::select! {
                 biased;
                 () = cut.as_mut() => Leaving::Now,
-                _ = drain.wait_for(|draining| *draining) => Leaving::Gracefully,
-                expired = connection.watchdog(self.config.header_timeout, self.config.idle_timeout) => {
+                _ = drain.wait_for(|draining| *draining) => Leaving::Drained,
+                expired = connection.watchdog(config.header_timeout, config.idle_timeout) => {
                     match expired {
                         Expired::Idle => Leaving::Gracefully,
                         Expired::Headers | Expired::Abandoned => Leaving::Now,
@@ -366,7 +429,31 @@ impl<K: Stack> Listener<K> {
         match bell::first(serving.as_mut(), leaving).await {
             First::Main(result) => return result,
             First::Side(Leaving::Now) => return Ok(()),
-            First::Side(Leaving::Gracefully) => graceful(serving.as_mut()),
+            First::Side(Leaving::Drained) if !connection.is_http2() => {
+                connection.answer_for_the_last_time();
+                let asked = async {
+                    tokio::time::sleep(LAST_REQUEST).await;
+                    let head = async {
+                        while connection.is_at_head() {
+                            tokio::time::sleep(LOOK).await;
+                        }
+                    };
+                    let _ = tokio::time::timeout(config.header_timeout, head).await;
+                };
+                let ended = async {
+                    tokio::select! {
+                        biased;
+                        () = cut.as_mut() => Leaving::Now,
+                        () = asked => Leaving::Gracefully,
+                    }
+                };
+                match bell::first(serving.as_mut(), ended).await {
+                    First::Main(result) => return result,
+                    First::Side(Leaving::Now) => return Ok(()),
+                    First::Side(_) => graceful(serving.as_mut()),
+                }
+            }
+            First::Side(Leaving::Gracefully | Leaving::Drained) => graceful(serving.as_mut()),
         }
         match bell::first(serving, cut).await {
             First::Main(result) => result,
@@ -386,6 +473,8 @@ struct Opened {
 enum Leaving {
     /// After the requests that are open.
     Gracefully,
+    /// After those, and after one more where it cannot be told that none is to come.
+    Drained,
     /// Whatever is open.
     Now,
 }
@@ -406,22 +495,24 @@ impl<K: Stack> ServerApp for Listener<K> {
 }
 
 /// A service as hyper calls it, for the requests of one connection.
-struct Serve<S> {
+struct Serve<K: Stack> {
     /// Never asked twice at a time, so that nobody waits. A clone for each request would count up and
     /// down all that the services share.
-    service: Mutex<S>,
+    current: Mutex<Current<K::Service>>,
+    live: Live<K>,
     connection: Arc<Connection>,
 }
 
-impl<S, B> hyper::service::Service<Request<Incoming>> for Serve<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes>,
-{
-    type Response = Response<Holding<B, connection::Busy>>;
+/// A service, and which of the listener's it is.
+struct Current<S> {
+    service: S,
+    version: u64,
+}
+
+impl<K: Stack> hyper::service::Service<Request<Incoming>> for Serve<K> {
+    type Response = Response<Holding<K::Body, connection::Busy>>;
     type Error = Infallible;
-    type Future = connection::Answering<S::Future>;
+    type Future = connection::Answering<<K::Service as Service<Request<Incoming>>>::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let now = ambient::now();
@@ -434,7 +525,13 @@ where
             tls,
         });
         // Every service here is ready at any time: what has limits makes the request wait instead.
-        let mut service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
-        connection::Answering::new(service.call(request), busy)
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.live.version();
+        if current.version != version {
+            let stack = &self.live.now().stack;
+            stack.renew(&mut current.service, &self.connection);
+            current.version = version;
+        }
+        connection::Answering::new(current.service.call(request), busy)
     }
 }

@@ -20,6 +20,8 @@ use super::{Upstream, upstream::Kept, wire::Wire};
 pub struct RequestBody<B> {
     inner: Option<B>,
     whole: Whole,
+    /// Who is told how many bytes have passed.
+    counted: Option<Recorder>,
 }
 
 /// Who is told that the request is whole.
@@ -38,6 +40,7 @@ impl<B: Body> RequestBody<B> {
         Self {
             inner: (!body.is_end_stream()).then_some(body),
             whole: Whole::Nobody,
+            counted: None,
         }
     }
 
@@ -47,6 +50,14 @@ impl<B: Body> RequestBody<B> {
         Self {
             inner: None,
             whole: Whole::Nobody,
+            counted: None,
+        }
+    }
+
+    /// Tells `recorder` how many bytes pass, if there are any to come.
+    pub(super) fn count(&mut self, recorder: &Recorder) {
+        if self.inner.is_some() {
+            self.counted = Some(recorder.clone());
         }
     }
 
@@ -75,10 +86,16 @@ impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let Some(inner) = &mut self.inner else {
+        let Self { inner, counted, .. } = &mut *self;
+        let Some(inner) = inner else {
             return Poll::Ready(None);
         };
         let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
+        if let (Some(Ok(frame)), Some(recorder)) = (&frame, counted)
+            && let Some(data) = frame.data_ref()
+        {
+            recorder.request_body(data.len());
+        }
         match &frame {
             // Not whole: hyper breaks the connection off, and the upstream sees it.
             Some(Err(_)) => {}

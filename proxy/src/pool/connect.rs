@@ -6,7 +6,6 @@ use throughline::{
     ambient,
     phase::{ConnectionUse, Recorder},
 };
-use tokio::net::TcpStream;
 
 use super::{
     Error, Origin, Pool,
@@ -26,11 +25,11 @@ where
     /// # Errors
     ///
     /// [`Error`], which names the phase that it died in.
-    pub async fn connect(
+    pub(crate) async fn connect(
         &self,
         target: &Target,
         recorder: Option<&Recorder>,
-    ) -> Result<TcpStream, Error> {
+    ) -> Result<Transport, Error> {
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
         }
@@ -44,12 +43,9 @@ where
                 age: std::time::Duration::ZERO,
                 ordinal: 1,
                 peer: dialled.peer,
-                tls: dialled.tls,
+                tls: None,
             });
         }
-        match dialled.transport {
-            Transport::Clear(stream) => Ok(stream),
-            Transport::Tls(_) => unreachable!("the origin is one in clear"),
-        }
+        Ok(dialled.transport)
     }
 }

@@ -115,6 +115,21 @@ where
         }))
     }
 
+    /// A pool that is used as `config` says, without connections, and with what was learnt of whom.
+    /// Connections of this one end with the requests that use them.
+    #[must_use]
+    pub fn anew(&self, config: Config) -> Self {
+        let new = Self::new(config, self.0.tls.clone());
+        let hangups = || new.0.hangups.clone().into();
+        let upstreams = self.upstreams();
+        let upstreams = upstreams.iter().map(|(origin, upstream)| {
+            let upstream = upstream.anew(&new.0.config, hangups());
+            (origin.clone(), Arc::new(upstream))
+        });
+        *new.upstreams() = upstreams.collect();
+        new
+    }
+
     /// The upstream at `origin`, which speaks `protocol`.
     #[must_use]
     pub fn upstream(&self, origin: &Origin, protocol: Protocol) -> Arc<Upstream<B>> {
@@ -133,10 +148,11 @@ where
         upstream
     }
 
-    /// Looks after connections that nobody uses, for ever: an idle one is found too old, or closed,
-    /// when it is taken, but one that nobody takes would stay open.
-    pub async fn tend(&self) {
-        loop {
+    /// Looks after connections that nobody uses, for as long as anybody else has the pool or one of its
+    /// upstreams: an idle one is found too old, or closed, when it is taken, but one that nobody takes
+    /// would stay open.
+    pub async fn tend(self) {
+        while Arc::strong_count(&self.0) > 1 || !self.upstreams().is_empty() {
             // Whoever closes a connection need not wait long for us to do the same.
             let _ = tokio::time::timeout(SWEEP, self.0.hangups.heard()).await;
             self.sweep(ambient::now());

@@ -79,6 +79,20 @@ where
         }
     }
 
+    /// The same origin without connections, to be used as `config` says.
+    pub(super) fn anew(&self, config: &Config, hangups: Waker) -> Self {
+        Self {
+            speech: self.speech.learned(),
+            ..Self::new(
+                self.origin.clone(),
+                config.clone(),
+                self.tls.clone(),
+                Protocol::Auto,
+                hangups,
+            )
+        }
+    }
+
     /// Closes what has been idle for too long or was closed by the other side, and says whether
     /// anything is left.
     pub(super) fn sweep(&self, now: Instant) -> bool {
@@ -128,6 +142,7 @@ where
     ) -> Result<Response<ResponseBody<B>>, Error> {
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
+            request.body_mut().count(recorder);
         }
         noted(self.attempt(request, recorder, carried).await, recorder)
     }
@@ -427,11 +442,6 @@ where
             .is_some_and(|connection| !connection.sender.is_closed())
     }
 
-    async fn connect(&self, recorder: Option<&Recorder>) -> Result<Dialled, Error> {
-        let offer = self.speech.offer();
-        dial::dial(&self.origin, &self.config, &self.tls, offer, recorder).await
-    }
-
     /// A connection that is to speak HTTP/1.1 whatever else the upstream could.
     pub(super) async fn dial_for_http1(
         &self,
@@ -444,6 +454,11 @@ where
     /// How long it may take until the first byte of its response.
     pub(super) fn response_timeout(&self) -> Option<Duration> {
         self.config.response_timeout
+    }
+
+    async fn connect(&self, recorder: Option<&Recorder>) -> Result<Dialled, Error> {
+        let offer = self.speech.offer();
+        dial::dial(&self.origin, &self.config, &self.tls, offer, recorder).await
     }
 
     async fn dial(&self, recorder: Option<&Recorder>) -> Result<Opened<B>, Error> {
