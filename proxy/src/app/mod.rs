@@ -184,8 +184,12 @@ impl Bound {
             .tracing
             .as_ref()
             .map_or(1.0, |t| t.correlation_threshold);
-        let correlator =
+        let mut correlator =
             Correlator::new(threshold, ambient::now()).with_grace(config.forwarders.grace);
+        if taken.is_successor() {
+            // Those of the process before, until it is gone.
+            correlator.unknown_begin();
+        }
         let correlator = Arc::new(Mutex::new(correlator));
         let (pipeline, worker) = match &config.tracing {
             None => {
@@ -324,7 +328,13 @@ impl Bound {
 
         let mut own_ports: Vec<u16> = addresses.outbound.iter().map(SocketAddr::port).collect();
         own_ports.extend(addresses.routes.iter().map(SocketAddr::port));
-        let mut stacks = Stacks::new(&config, pipeline.clone(), correlator, signals, own_ports);
+        let mut stacks = Stacks::new(
+            &config,
+            pipeline.clone(),
+            correlator.clone(),
+            signals,
+            own_ports,
+        );
 
         let readiness = Readiness::default();
         let (inbound_drain, inbound_watch) = watch::channel(false);
@@ -383,6 +393,7 @@ impl Bound {
             stop: Mutex::new(Some(stop)),
             reload: Mutex::new(reload),
             taken: Mutex::new(Some((taken, handed))),
+            correlator,
             readiness,
             grace: grace_watch,
             callers: (inbound_drain, callers),
