@@ -13,7 +13,8 @@ use crate::{
     phase::Phase,
     propagation::Format,
     semconv as name,
-    span::{Kind, Link, Span},
+    span::{Kind, Link, Span, Tunnel},
+    tls::Handshake,
 };
 
 /// The value of one attribute.
@@ -94,6 +95,7 @@ pub fn phase_name(phase: Phase) -> &'static str {
         Phase::Wait => "throughline.phase.wait",
         Phase::Transfer => "throughline.phase.transfer",
         Phase::Drain => "throughline.phase.drain",
+        Phase::Tunnel => "throughline.phase.tunnel",
     }
 }
 
@@ -143,6 +145,28 @@ fn server(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
         each(name::NETWORK_PEER_ADDRESS, Value::Str(client.as_str()));
     }
     text(each, name::USER_AGENT_ORIGINAL, span.user_agent.as_str());
+    let Some(session) = &span.tls else { return };
+    handshake(session.handshake, each);
+    if span.tls_is_new {
+        let took = u64::try_from(session.took.as_nanos()).unwrap_or(u64::MAX);
+        each(name::TLS_HANDSHAKE, int(took));
+    }
+    if let Some(client) = &session.client {
+        text(each, name::TLS_CLIENT_SUBJECT, &client.subject);
+        text(each, name::TLS_CLIENT_ISSUER, &client.issuer);
+        text(
+            each,
+            name::TLS_CLIENT_NAME,
+            client.name().unwrap_or_default(),
+        );
+    }
+}
+
+fn handshake(handshake: Handshake, each: &mut impl FnMut(&'static str, Value<'_>)) {
+    each(name::TLS_PROTOCOL_NAME, Value::Str("tls"));
+    let version = handshake.version.name();
+    each(name::TLS_PROTOCOL_VERSION, Value::Str(version));
+    each(name::TLS_RESUMED, Value::Bool(handshake.resumed));
 }
 
 /// What only the side that asks knows.
@@ -155,6 +179,9 @@ fn client(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
         let address = Joined::<MAX_IP>::new(format_args!("{}", peer.ip()));
         each(name::NETWORK_PEER_ADDRESS, Value::Str(address.as_str()));
         each(name::NETWORK_PEER_PORT, Value::Int(peer.port().into()));
+    }
+    if let Some(shaken) = span.connection.and_then(|connection| connection.tls) {
+        handshake(shaken, each);
     }
     if span.resend_count > 0 {
         let count = Value::Int(span.resend_count.into());
@@ -185,6 +212,9 @@ fn hop(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
         let (phase, party) = (failure.phase.name(), failure.ended_by.name());
         each(name::PHASE_INTERRUPTED, Value::Str(phase));
         each(name::ENDED_BY, Value::Str(party));
+    }
+    if let Some(tunnel) = &span.tunnel {
+        self::tunnel(span, tunnel, each);
     }
     if span.starts_at_headers {
         each(name::START_PRECISION, Value::Str("headers"));
@@ -231,6 +261,24 @@ fn hop(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
     }
     if span.context_frozen {
         each(name::CONTEXT_FROZEN, Value::Bool(true));
+    }
+}
+
+/// What passed where HTTP had ended.
+fn tunnel(span: &Span, tunnel: &Tunnel, each: &mut impl FnMut(&'static str, Value<'_>)) {
+    if let (None, Some(party)) = (span.failure, tunnel.ended_by) {
+        each(name::ENDED_BY, Value::Str(party.name()));
+    }
+    text(each, name::TUNNEL_PROTOCOL, tunnel.protocol.as_str());
+    each(name::TUNNEL_TO_SERVER, int(tunnel.to_server));
+    each(name::TUNNEL_TO_CLIENT, int(tunnel.to_client));
+    let Some(tls) = &tunnel.tls else {
+        return;
+    };
+    text(each, name::TLS_CLIENT_SERVER_NAME, tls.server_name.as_str());
+    text(each, name::TLS_NEXT_PROTOCOL, tls.next_protocol.as_str());
+    if let Some(version) = tls.version {
+        each(name::TLS_PROTOCOL_VERSION, Value::Str(version));
     }
 }
 

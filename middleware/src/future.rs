@@ -13,6 +13,7 @@ use pin_project_lite::pin_project;
 use crate::{
     ambient,
     body::{Traced, TracedBody},
+    handover::Handover,
     phase::{Party, Phase},
     sink::Sink,
 };
@@ -62,7 +63,7 @@ where
         };
         let mut traced = this.traced.take();
         match result {
-            Ok(response) => {
+            Ok(mut response) => {
                 let exchange = traced.as_mut().and_then(|traced| traced.exchange.as_mut());
                 if let Some(exchange) = exchange {
                     // Usually the pool has noted it, and the clock need not be read.
@@ -70,6 +71,11 @@ where
                         exchange.recorder().responded(ambient::now());
                     }
                     exchange.responded(response.status(), response.headers());
+                }
+                if let Some(handover) = response.extensions_mut().remove::<Handover>()
+                    && let Some(exchange) = traced.take().and_then(|traced| traced.exchange)
+                {
+                    handover.give(exchange);
                 }
                 let bodiless = *this.to_head
                     || matches!(

@@ -44,6 +44,7 @@ pub mod sample;
 pub mod semconv;
 pub mod span;
 pub mod text;
+pub mod tls;
 pub mod trust;
 
 pub mod ambient;
@@ -52,6 +53,7 @@ pub mod client;
 pub mod current;
 pub mod exchange;
 pub mod future;
+pub mod handover;
 #[cfg(feature = "opentelemetry")]
 pub mod otel;
 pub mod server;

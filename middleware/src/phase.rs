@@ -32,7 +32,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::text::Inline;
+use crate::{text::Inline, tls::Handshake};
 
 /// One of the consecutive parts that the duration of an exchange is cut into, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,11 +60,13 @@ pub enum Phase {
     Transfer,
     /// To the last byte taken by the caller's socket.
     Drain,
+    /// Bytes that are no HTTP any more: from the answer that agreed on them to the end of both sides.
+    Tunnel,
 }
 
 impl Phase {
     /// How many phases there are.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 12;
 
     /// Every phase, in order.
     pub const ALL: [Self; Self::COUNT] = [
@@ -79,6 +81,7 @@ impl Phase {
         Self::Wait,
         Self::Transfer,
         Self::Drain,
+        Self::Tunnel,
     ];
 
     /// The name used on spans and in metrics.
@@ -96,6 +99,7 @@ impl Phase {
             Self::Wait => "wait",
             Self::Transfer => "transfer",
             Self::Drain => "drain",
+            Self::Tunnel => "tunnel",
         }
     }
 
@@ -155,6 +159,8 @@ pub struct ConnectionUse {
     pub ordinal: u64,
     /// Its other end.
     pub peer: Option<SocketAddr>,
+    /// How it came to speak TLS; `None` in clear.
+    pub tls: Option<Handshake>,
 }
 
 /// Notes, as an exchange runs, when it enters each phase.
@@ -244,6 +250,15 @@ impl Recorder {
     /// What was read was an interim response: the final one is still to come.
     pub fn interim(&self) {
         self.0.entered[Phase::Transfer.index()].store(0, Ordering::Relaxed);
+    }
+
+    /// The tunnel that was opened at `opened` had a TLS handshake in it, which took so long.
+    ///
+    /// The handshake is [`Phase::Tls`], and all the rest of the tunnel [`Phase::Tunnel`], also what went
+    /// before the handshake: a connection may be made long before it is used.
+    pub fn handshake_within(&self, opened: Instant, took: Duration) {
+        self.set(Phase::Tls, opened);
+        self.set(Phase::Tunnel, opened + took);
     }
 
     /// So many more bytes of the request's body went on.
@@ -493,6 +508,23 @@ mod tests {
         r.interim();
         r.responded(start + ms(7));
         assert_eq!(r.phases(start + ms(8)).get(Phase::Wait), Some(ms(6)));
+    }
+
+    #[test]
+    fn a_handshake_within_a_tunnel_is_set_apart_from_it() {
+        let start = Instant::now();
+        let r = Recorder::new(start, Phase::Proxy);
+        r.begin_attempt(start + ms(1));
+        r.enter(Phase::Connect, start + ms(2));
+        r.enter(Phase::Tunnel, start + ms(5));
+        r.responded(start + ms(6));
+        // From the 20th to the 24th, after the client had been silent.
+        r.handshake_within(start + ms(5), ms(4));
+        let phases = r.phases(start + ms(30));
+        assert_eq!(phases.get(Phase::Connect), Some(ms(3)));
+        assert_eq!(phases.get(Phase::Tls), Some(ms(4)));
+        assert_eq!(phases.get(Phase::Tunnel), Some(ms(21)));
+        assert_eq!(phases.total(), ms(30));
     }
 
     #[test]

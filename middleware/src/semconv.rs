@@ -43,6 +43,20 @@ names! {
     NETWORK_PEER_PORT = "network.peer.port";
     /// `1.0`, `1.1` or `2`.
     NETWORK_PROTOCOL_VERSION = "network.protocol.version";
+    /// The name of the server that a TLS client asked for.
+    TLS_CLIENT_SERVER_NAME = "tls.client.server_name";
+    /// What TLS carries, where the handshake says so in clear.
+    TLS_NEXT_PROTOCOL = "tls.next_protocol";
+    /// `tls`, where it is spoken.
+    TLS_PROTOCOL_NAME = "tls.protocol.name";
+    /// `1.2` or `1.3`.
+    TLS_PROTOCOL_VERSION = "tls.protocol.version";
+    /// Whether the handshake took up an earlier session.
+    TLS_RESUMED = "tls.resumed";
+    /// The distinguished name in the verified certificate of the client.
+    TLS_CLIENT_SUBJECT = "tls.client.subject";
+    /// The distinguished name of whoever signed that.
+    TLS_CLIENT_ISSUER = "tls.client.issuer";
     /// The `User-Agent` header.
     USER_AGENT_ORIGINAL = "user_agent.original";
 
@@ -50,8 +64,14 @@ names! {
     PHASE_PREFIX = "throughline.phase.";
     /// The phase that was running when the exchange was cut short.
     PHASE_INTERRUPTED = "throughline.phase.interrupted";
-    /// Who cut it short: `client`, `upstream` or `proxy`.
+    /// Who cut it short, or ended the tunnel: `client`, `upstream` or `proxy`.
     ENDED_BY = "throughline.ended_by";
+    /// What a tunnel carries, as it was agreed on: `websocket`, say.
+    TUNNEL_PROTOCOL = "throughline.tunnel.protocol";
+    /// How many bytes a tunnel carried from the client to the server.
+    TUNNEL_TO_SERVER = "throughline.tunnel.to_server";
+    /// How many bytes a tunnel carried from the server to the client.
+    TUNNEL_TO_CLIENT = "throughline.tunnel.to_client";
     /// `headers` where the first byte of the request could not be seen.
     START_PRECISION = "throughline.start.precision";
     /// Whether the connection had carried another exchange before.
@@ -60,6 +80,12 @@ names! {
     CONNECTION_AGE = "throughline.connection.age";
     /// Which exchange on its connection this was, from 1.
     CONNECTION_ORDINAL = "throughline.connection.ordinal";
+    /// How long the TLS handshake before the first request of a connection took, in nanoseconds: no
+    /// part of the request's own duration.
+    TLS_HANDSHAKE = "throughline.tls.handshake";
+    /// The alternative name that a client's verified certificate was issued for: its URI, or else its
+    /// first DNS name.
+    TLS_CLIENT_NAME = "throughline.tls.client.name";
     /// How the parent is known, such as `propagated` or `sole_candidate`.
     PARENT_EVIDENCE = "throughline.parent.evidence";
     /// How sure the parent is, in 0..1; on a link, how likely that span is the parent.

@@ -13,9 +13,10 @@ use http::{Method, StatusCode, Version};
 use crate::{
     context::{TraceContext, TraceFlags},
     id::{SpanId, TraceId},
-    phase::{ConnectionUse, Failure, Phase, Phases},
+    phase::{ConnectionUse, Failure, Party, Phase, Phases},
     propagation::{Format, Rejections, Remote},
     text::Inline,
+    tls::Session,
 };
 
 /// Which side of a hop a span describes.
@@ -224,6 +225,32 @@ impl Scheme {
     }
 }
 
+/// What passed where an exchange went on as bytes, after its response.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tunnel {
+    /// What was agreed on, such as `websocket`; empty where nothing was named.
+    pub protocol: Inline<24>,
+    /// How many bytes went from the client to the server.
+    pub to_server: u64,
+    /// How many bytes went from the server to the client.
+    pub to_client: u64,
+    /// Who was first to say that it was through, or broke off.
+    pub ended_by: Option<Party>,
+    /// The TLS handshake in it, where there was one.
+    pub tls: Option<Tls>,
+}
+
+/// What a TLS handshake says in clear.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The server that the client asks for.
+    pub server_name: Inline<255>,
+    /// The protocol that the server chose, where that is not encrypted.
+    pub next_protocol: Inline<32>,
+    /// `1.2` or `1.3`, where the server came to say it.
+    pub version: Option<&'static str>,
+}
+
 /// One finished exchange as seen from one side of a hop: a record of fixed size.
 ///
 /// Text that a client chose is kept in place and cut where it is too long; the `tracestate` is
@@ -293,6 +320,12 @@ pub struct Span {
     pub resend_count: u32,
     /// The connection that carried the exchange to the upstream.
     pub connection: Option<ConnectionUse>,
+    /// What passed after the response, where it agreed on that.
+    pub tunnel: Option<Box<Tunnel>>,
+    /// The caller's connection, where it speaks TLS; shared by all its requests.
+    pub tls: Option<Arc<Session>>,
+    /// Whether this is the first request after that connection's handshake.
+    pub tls_is_new: bool,
     /// What copied the context onto the call, where a forwarder that launched with the app did.
     pub forwarder: Option<&'static str>,
     /// The header format that the parent was read from.
@@ -347,6 +380,9 @@ impl Span {
             response_bytes: 0,
             resend_count: 0,
             connection: None,
+            tunnel: None,
+            tls: None,
+            tls_is_new: false,
             forwarder: None,
             context_source: None,
             context_conflict: None,

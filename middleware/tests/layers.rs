@@ -25,6 +25,7 @@ use throughline::{
     client::{Cause, Resend},
     context::{TraceContext, TraceFlags},
     current,
+    handover::Handover,
     id::{SpanId, TraceId},
     phase::{Party, Phase},
     sink::Collect,
@@ -340,6 +341,26 @@ async fn a_handler_sees_one_traceparent_and_one_xray_header_that_agree() {
         client().request(request).await.unwrap().status(),
         StatusCode::NO_CONTENT
     );
+}
+
+#[tokio::test]
+async fn an_exchange_that_goes_on_after_its_response_is_handed_over() {
+    let spans = Collect::default();
+    let handover = Handover::default();
+    let service = tower::service_fn(async |_: Request<Empty<Bytes>>| {
+        let mut response = http::Response::new(Empty::<Bytes>::new());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        response.extensions_mut().insert(handover.clone());
+        Ok::<_, std::io::Error>(response)
+    });
+    let service = ServerLayer::new(spans.clone()).layer(service);
+    let request = Request::new(Empty::<Bytes>::new());
+    drop(service.oneshot(request).await.unwrap());
+    assert!(spans.take().is_empty(), "it has not ended");
+    let exchange = handover.take().expect("the exchange");
+    assert!(handover.take().is_none(), "there is one");
+    let span = exchange.finish(throughline::ambient::now());
+    assert_eq!(span.status, Some(StatusCode::SWITCHING_PROTOCOLS));
 }
 
 /// The items, one after each pause.

@@ -4,6 +4,8 @@
 //! themselves belong to one connection and are not forwarded. All else is, byte for byte and in
 //! order; `Host` stays what the caller wrote.
 
+mod upgrade;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
     header::{
@@ -13,6 +15,8 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body;
+
+pub use self::upgrade::Upgrade;
 
 /// The fields of one connection.
 static HOP_BY_HOP: [HeaderName; 6] = [
@@ -24,6 +28,9 @@ static HOP_BY_HOP: [HeaderName; 6] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
+/// The place of `Upgrade` in the list.
+const UPGRADE_INDEX: usize = 4;
+
 /// Which of them this is.
 fn hop_by_hop(name: &HeaderName) -> Option<usize> {
     // Asked for every field of every message: told apart by their lengths, nearly all are no more
@@ -33,16 +40,17 @@ fn hop_by_hop(name: &HeaderName) -> Option<usize> {
         "keep-alive" => 1,
         "transfer-encoding" => 2,
         "te" => 3,
-        "upgrade" => 4,
+        "upgrade" => UPGRADE_INDEX,
         "proxy-connection" => 5,
         _ => return None,
     })
 }
 
-/// Removes the fields of a message that belong to the connection that it came over.
+/// Removes the fields of a message that belong to the connection that it came over, and hands back the
+/// upgrade that they ask for or agree on.
 ///
 /// `Trailer` stays: it announces what follows the body, and that is kept.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<Upgrade> {
     // On the way of every message, which has one or two of these at most: a look at the names that
     // are there is cheaper than a search for each that might be.
     let mut found = [false; HOP_BY_HOP.len()];
@@ -51,6 +59,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
             found[index] = true;
         }
     }
+    let upgrade = found[UPGRADE_INDEX].then(|| Upgrade::of(headers)).flatten();
     for (name, _) in HOP_BY_HOP.iter().zip(found).filter(|(_, found)| *found) {
         if name == TE {
             keep_only_trailers_of_te(headers);
@@ -66,6 +75,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
         }
         headers.remove(name);
     }
+    upgrade
 }
 
 fn remove_what_connection_names(headers: &mut HeaderMap) {

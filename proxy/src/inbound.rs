@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderMap, HeaderName, Request, Response};
+use http::{HeaderMap, HeaderName, Method, Request, Response};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -17,8 +17,9 @@ use throughline::{
     body::TracedBody,
     context::TraceContext,
     future::ResponseFuture,
+    id::TraceId,
     phase::Recorder,
-    server::{Arrival, Hop, Server},
+    server::{Hop, Server},
     sink::Discard,
 };
 use tower::{Layer, Service};
@@ -36,6 +37,7 @@ use crate::{
     reply,
     request_id::RequestIds,
     retry::Resends,
+    tunnel::{Tunnel, Wanted},
     window::Key,
 };
 
@@ -111,6 +113,7 @@ impl Stack for Inbound {
         let to_app = ToApp {
             app: self.app(connection),
             tracing: self.tracing.clone(),
+            connection: connection.clone(),
         };
         match &self.tracing {
             None => InboundService::Plain(to_app),
@@ -188,6 +191,8 @@ pub struct ToApp {
     app: Arc<Upstream>,
     /// Shared by all connections.
     tracing: Option<Arc<Tracing>>,
+    /// For tunnels, which outlive the request.
+    connection: Arc<Connection>,
 }
 
 impl Service<Request<Incoming>> for ToApp {
@@ -209,12 +214,18 @@ impl Service<Request<Incoming>> for ToApp {
             let answer = reply::to_error(&error, recorder.as_ref());
             return Box::pin(std::future::ready(Ok(answer)));
         }
-        headers::strip_hop_by_hop(request.headers_mut());
+        let named = headers::strip_hop_by_hop(request.headers_mut());
+        let is_connect = request.method() == Method::CONNECT;
+        let version = request.version();
+        let wanted = match Wanted::of(version, is_connect, request.extensions_mut(), named) {
+            None if is_connect => {
+                return Box::pin(std::future::ready(Ok(refuse_tunnel(&mut request))));
+            }
+            wanted => wanted,
+        };
         let ids = self.tracing.as_ref().and_then(|t| t.request_ids.as_ref());
         if let Some(ids) = ids {
-            let arrival = request.extensions().get::<Arrival>();
-            let peer = arrival.and_then(|arrival| arrival.peer);
-            ids.ensure(&mut request, peer, ambient::random);
+            ids.ensure(&mut request, ambient::random);
         }
         let (context, recorder) = match request.extensions_mut().remove::<Hop>() {
             Some(hop) => (Some(hop.context), hop.recorder),
@@ -234,6 +245,10 @@ impl Service<Request<Incoming>> for ToApp {
             None => request.map(Glimpsed::new),
         };
         let mut request = request.map(RequestBody::new);
+        if let Some(wanted) = wanted {
+            let switching = self.switch(wanted, request, recorder, open);
+            return Box::pin(async move { Ok(switching.await) });
+        }
         Box::pin(async move {
             let mut resends = Resends::default();
             let carried = open.as_ref().and_then(OpenExchange::carried);
@@ -255,17 +270,83 @@ impl Service<Request<Incoming>> for ToApp {
                     response.map(|body| Either::Left(Holding::new(body, open)))
                 }
                 Err(error) => {
-                    tracing::debug!(
-                        %error,
-                        trace_id = trace_id.map(tracing::field::display),
-                        xray_trace_id = trace_id.map(|id| tracing::field::display(id.xray())),
-                        "the app did not answer"
-                    );
+                    report(&error, trace_id);
                     reply::to_error(&error, recorder.as_ref())
                 }
             })
         })
     }
+}
+
+impl ToApp {
+    /// Asks the app for another protocol, and stays between the two if it agrees.
+    fn switch(
+        &self,
+        wanted: Wanted,
+        mut request: Request<RequestBody<Glimpsed<Incoming>>>,
+        recorder: Option<Recorder>,
+        open: Option<OpenExchange>,
+    ) -> impl Future<Output = Response<ToAppBody>> + use<> {
+        let (app, connection) = (self.app.clone(), self.connection.clone());
+        let pipeline = self.tracing.as_ref().map(|t| t.pipeline.clone());
+        async move {
+            let carried = open.as_ref().and_then(|open| open.carried.clone());
+            // Moved into the tunnel, or held by the answer if there is none.
+            let mut open = Some(open);
+            let tunnel = |protocol| {
+                let mut held = open.take().flatten();
+                if let Some(open) = &mut held {
+                    open.tunnel();
+                }
+                Tunnel {
+                    connection,
+                    pipeline,
+                    protocol,
+                    may_be_tls: false,
+                    held,
+                }
+            };
+            let asked = wanted.ask(
+                &app,
+                &mut request,
+                recorder.as_ref(),
+                carried.as_deref(),
+                tunnel,
+            );
+            match asked.await {
+                Ok(response) => {
+                    response.map(|body| Either::Left(Holding::new(body, open.flatten())))
+                }
+                Err(error) => {
+                    report(&error, None);
+                    reply::to_error(&error, recorder.as_ref())
+                }
+            }
+        }
+    }
+}
+
+/// The answer to whoever takes the app's door for a proxy.
+fn refuse_tunnel<B>(request: &mut Request<B>) -> Response<ToAppBody> {
+    let hop = request.extensions_mut().remove::<Hop>();
+    let recorder = hop.and_then(|hop| hop.recorder);
+    let error = pool::Error::new(
+        pool::Cause::Tunnel,
+        "this is no proxy, and makes no tunnels",
+    );
+    reply::to_tunnel(
+        request.version(),
+        reply::to_error(&error, recorder.as_ref()),
+    )
+}
+
+fn report(error: &pool::Error, trace_id: Option<TraceId>) {
+    tracing::debug!(
+        %error,
+        trace_id = trace_id.map(tracing::field::display),
+        xray_trace_id = trace_id.map(|id| tracing::field::display(id.xray())),
+        "the app did not answer"
+    );
 }
 
 /// Sees to it that the app is asked for one host.
@@ -317,6 +398,15 @@ impl OpenExchange {
             carried,
             values,
         }
+    }
+
+    /// It goes on as a tunnel.
+    fn tunnel(&mut self) {
+        self.values = None;
+        self.correlator
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .tunnel(ambient::now(), self.key);
     }
 
     fn carried(&self) -> Option<&Carried> {

@@ -4,9 +4,11 @@
 //! what stands above it, and the middleware, and nothing else; a test holds them to it.
 
 pub mod correlate;
+pub mod handshake;
 pub mod headers;
 pub mod processes;
 pub mod settle;
+pub mod target;
 pub mod timing;
 pub mod values;
 pub mod window;
@@ -31,6 +33,8 @@ pub mod pool;
 mod reply;
 mod request_id;
 mod retry;
+pub mod tls;
+mod tunnel;
 mod watched;
 
 pub mod admin;

@@ -3,6 +3,8 @@
 //! A forward proxy takes requests in absolute form, as `HTTP_PROXY` makes clients send them, to any
 //! host and port but itself. A fixed route takes what is said to its listener to one upstream.
 
+mod tunnels;
+
 use std::{
     convert::Infallible,
     net::SocketAddr,
@@ -46,6 +48,7 @@ use crate::{
     retry::Resends,
     signals::{Line, Signals},
     timing::CallKey,
+    tunnel::Wanted,
     values::{Fingerprints, Weights},
     window::Key,
 };
@@ -98,6 +101,8 @@ pub struct OutboundService {
     destination: Option<SocketAddr>,
     /// What threads say of them.
     line: Option<Line>,
+    /// For tunnels, which outlive the request.
+    connection: Arc<Connection>,
 }
 
 impl Outbound {
@@ -127,10 +132,6 @@ impl Outbound {
         request: &mut request::Parts,
         destination: Option<SocketAddr>,
     ) -> Result<Origin, Error> {
-        if request.method == Method::CONNECT {
-            let said = "tunnels are not supported; call the service in clear through the proxy";
-            return Err(Error::new(pool::Cause::Tunnel, said));
-        }
         if let (None, Some(at)) = (&self.fixed, destination) {
             return redirected(request, at);
         }
@@ -199,6 +200,7 @@ impl Stack for Outbound {
             stack,
             destination: connection.destination(),
             line,
+            connection: connection.clone(),
         }
     }
 
@@ -242,13 +244,21 @@ impl Service<Request<Incoming>> for OutboundService {
                 _ => self.line.as_mut().and_then(Line::read),
             },
         };
+        let named = headers::strip_hop_by_hop(&mut parts.headers);
+        let is_connect = parts.method == Method::CONNECT;
+        let wanted = Wanted::of(parts.version, is_connect, &mut parts.extensions, named);
+        if is_connect && wanted.is_none() {
+            return self.connect(parts, body, said);
+        }
         let origin = match self.stack.route(&mut parts, self.destination) {
             Ok(origin) => origin,
             Err(error) => return Box::pin(std::future::ready(Ok(reply::to_error(&error, None)))),
         };
-        headers::strip_hop_by_hop(&mut parts.headers);
         headers::strip_proxy(&mut parts.headers);
         let upstream = self.stack.pool.upstream(&origin, Protocol::Auto);
+        if let Some(wanted) = wanted {
+            return self.switch(wanted, upstream, parts, body, said);
+        }
         let tracing = self.stack.tracing.clone();
         Box::pin(async move {
             let mut body = Glimpsed::new(body);

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response,
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    HeaderValue, Response, Version,
+    header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body_util::{Either, Full};
 use throughline::{
@@ -15,6 +15,18 @@ use crate::pool::Error;
 
 /// The body of an answer: the upstream's, or a short one of ours.
 pub(crate) type Body<B> = Either<B, Full<Bytes>>;
+
+/// The answer to whoever asked for a tunnel in `version`, and does not get it: the last on its connection.
+///
+/// It may have gone on as if it had it, and what comes next is then no request. In HTTP/2 that is its
+/// own stream.
+pub(crate) fn to_tunnel<B>(version: Version, mut response: Response<B>) -> Response<B> {
+    if version != Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
+}
 
 /// The answer to a request that failed.
 pub(crate) fn to_error<B>(error: &Error, recorder: Option<&Recorder>) -> Response<Body<B>> {

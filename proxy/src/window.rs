@@ -5,6 +5,9 @@
 //! push out everything else, but a flood must not fill memory either), and in ended ones, of which
 //! only the last few are remembered, for calls that an app makes after it has answered.
 //!
+//! A third kind lies between: a tunnel goes on for as long as it likes, and is no candidate for whatever
+//! happens meanwhile; but who names it means it. There may be as many of them as of open exchanges.
+//!
 //! Whatever an exchange is looked up by is indexed: a call costs the same however many are open.
 
 use std::{
@@ -48,6 +51,7 @@ pub struct Key(u64);
 pub struct Window {
     all: HashMap<Key, Inbound>,
     open: BTreeSet<Key>,
+    tunnels: BTreeSet<Key>,
     recent: VecDeque<Key>,
     spans: Index<SpanId>,
     traces: Index<TraceId>,
@@ -86,6 +90,7 @@ impl Window {
         Self {
             all: HashMap::new(),
             open: BTreeSet::new(),
+            tunnels: BTreeSet::new(),
             recent: VecDeque::new(),
             spans: Index(HashMap::new()),
             traces: Index(HashMap::new()),
@@ -122,11 +127,45 @@ impl Window {
         (key, forgotten)
     }
 
+    /// An open exchange goes on as a tunnel. Hands back what it was called where values and time are
+    /// looked at, where it is not any more; `None` if it was not open.
+    pub fn tunnel(&mut self, key: Key) -> Option<Inbound> {
+        if !self.open.remove(&key) {
+            return None;
+        }
+        if self.tunnels.len() >= self.max_open
+            && let Some(oldest) = self.tunnels.pop_first()
+        {
+            self.forget(oldest);
+            self.forgotten += 1;
+        }
+        self.tunnels.insert(key);
+        let inbound = self.all.get_mut(&key)?;
+        let was = inbound.clone();
+        inbound.values = None;
+        inbound.timing = None;
+        Some(was)
+    }
+
+    /// A tunnel ends; false if it is none.
+    pub fn close_tunnel(&mut self, key: Key, now: u64) -> bool {
+        let was = self.tunnels.remove(&key);
+        if was {
+            self.end(key, now);
+        }
+        was
+    }
+
     /// An exchange ends: the app has said all that it had to say.
     pub fn close(&mut self, key: Key, now: u64) -> Option<&Inbound> {
         if !self.open.remove(&key) {
             return None;
         }
+        self.end(key, now);
+        self.all.get(&key)
+    }
+
+    fn end(&mut self, key: Key, now: u64) {
         if let Some(inbound) = self.all.get_mut(&key) {
             inbound.ended = Some(now);
         }
@@ -137,7 +176,6 @@ impl Window {
                 self.forget(oldest);
             }
         }
-        self.all.get(&key)
     }
 
     fn forget(&mut self, key: Key) -> Option<Inbound> {
@@ -166,6 +204,12 @@ impl Window {
     pub fn oldest_open(&self) -> impl Iterator<Item = (Key, &Inbound)> {
         let known = |key: &Key| Some((*key, self.all.get(key)?));
         self.open.iter().filter_map(known)
+    }
+
+    /// The exchanges that have become tunnels, the oldest first.
+    pub fn oldest_tunnels(&self) -> impl Iterator<Item = (Key, &Inbound)> {
+        let known = |key: &Key| Some((*key, self.all.get(key)?));
+        self.tunnels.iter().filter_map(known)
     }
 
     /// Whether an exchange is open.
@@ -278,6 +322,27 @@ mod tests {
         assert_eq!(window.by_trace(trace_id).unwrap().0, second);
         window.close(first, 9);
         assert!(window.knows(trace_id));
+    }
+
+    #[test]
+    fn a_tunnel_is_found_by_its_name_and_is_not_open() {
+        let mut window = Window::new(2, 8);
+        let (key, _) = window.open(inbound(1, Some("a")));
+        assert!(window.tunnel(key).is_some());
+        assert!(window.tunnel(key).is_none(), "it is one already");
+        assert_eq!(window.open_len(), 0);
+        assert_eq!(window.by_span(span(1)).unwrap().1.ended, None);
+        assert!(window.by_request_id("a").is_some());
+        assert!(window.close(key, 9).is_none());
+        assert!(window.close_tunnel(key, 9));
+        assert!(!window.close_tunnel(key, 9));
+        assert_eq!(window.by_span(span(1)).unwrap().1.ended, Some(9));
+        for n in 2..=9 {
+            let (key, _) = window.open(inbound(n, None));
+            window.tunnel(key);
+        }
+        let kept = window.oldest_tunnels().map(|(_, i)| i.began);
+        assert_eq!(kept.collect::<Vec<_>>(), [8, 9]);
     }
 
     #[test]

@@ -56,6 +56,7 @@ mod tests {
             first_byte: None,
             headers: ambient::now(),
             peer: peer.parse().ok(),
+            tls: None,
         });
         let response = answer(log, &request.into_parts().0);
         let body = String::from_utf8(response.body().to_vec()).unwrap();

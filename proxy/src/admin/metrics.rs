@@ -23,18 +23,29 @@ use crate::{
     owners::Status,
     pipeline::{Counters, Forwarded, Ledger},
     settle::Verdict,
+    tls::{self, Reload, Side},
 };
 
-pub(super) fn answer(
-    service: &str,
-    started: SystemTime,
-    ledger: &Ledger,
-    counters: &Counters,
-    process_evidence: Status,
-    access_log: &AccessLog,
-    configured: &Configured,
-) -> Response<Bytes> {
-    let body = render(
+/// Whose numbers a page shows.
+#[derive(Debug)]
+pub(super) struct Figures<'a> {
+    pub(super) service: &'a str,
+    pub(super) started: SystemTime,
+    pub(super) ledger: &'a Ledger,
+    pub(super) counters: &'a Counters,
+    pub(super) process_evidence: Status,
+    pub(super) access_log: &'a AccessLog,
+    pub(super) configured: &'a Configured,
+    pub(super) tls: &'a tls::Counters,
+}
+
+pub(super) fn answer(figures: &Figures<'_>) -> Response<Bytes> {
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    respond(StatusCode::OK, content_type, render(figures).into())
+}
+
+fn render(figures: &Figures<'_>) -> String {
+    let &Figures {
         service,
         started,
         ledger,
@@ -42,20 +53,8 @@ pub(super) fn answer(
         process_evidence,
         access_log,
         configured,
-    );
-    let content_type = "text/plain; version=0.0.4; charset=utf-8";
-    respond(StatusCode::OK, content_type, body.into())
-}
-
-fn render(
-    service: &str,
-    started: SystemTime,
-    ledger: &Ledger,
-    counters: &Counters,
-    process_evidence: Status,
-    access_log: &AccessLog,
-    configured: &Configured,
-) -> String {
+        tls,
+    } = figures;
     let mut page = Page {
         text: String::with_capacity(4096),
         family: "",
@@ -174,6 +173,8 @@ fn render(
         }
     }
 
+    handshakes(&mut page, tls);
+
     page.family(
         "throughline_access_log_written_total",
         "counter",
@@ -214,6 +215,47 @@ fn render(
     let since = started.duration_since(SystemTime::UNIX_EPOCH);
     page.sample(&[], since.unwrap_or_default().as_secs_f64());
     page.text
+}
+
+fn handshakes(page: &mut Page, tls: &tls::Counters) {
+    page.family(
+        "throughline_tls_handshakes_total",
+        "counter",
+        "TLS handshakes that ended well, with callers and with upstreams.",
+    );
+    for side in Side::ALL {
+        page.sample(&[("side", side.name())], tls.handshakes(side));
+    }
+    page.family(
+        "throughline_tls_handshake_failures_total",
+        "counter",
+        "TLS handshakes that failed, by reason.",
+    );
+    for side in Side::ALL {
+        for reason in tls::Reason::ALL {
+            let labels = [("side", side.name()), ("reason", reason.name())];
+            page.sample(&labels, tls.failures(side, reason));
+        }
+    }
+    page.family(
+        "throughline_tls_reloads_total",
+        "counter",
+        "How often certificates were read again; refused means that the old ones stay.",
+    );
+    for outcome in Reload::ALL {
+        page.sample(&[("outcome", outcome.name())], tls.reloads(outcome));
+    }
+    let ends = tls.ends();
+    if !ends.is_empty() {
+        page.family(
+            "throughline_tls_certificate_not_after_seconds",
+            "gauge",
+            "When each of our own certificates ends, in seconds since 1970.",
+        );
+        for end in ends {
+            page.sample(&[("certificate", &end.certificate)], end.seconds);
+        }
+    }
 }
 
 /// The text so far, and the metric family that samples are added to.
@@ -281,15 +323,16 @@ mod tests {
         pipeline.counters().contexts_rejected(&rejected);
         let ledger = worker.shutdown(Duration::ZERO);
         let started = SystemTime::UNIX_EPOCH + Duration::from_millis(1500);
-        render(
+        render(&Figures {
             service,
             started,
-            &ledger,
-            pipeline.counters(),
-            Status::OtherNamespace,
-            pipeline.access_log(),
-            &Configured::default(),
-        )
+            ledger: &ledger,
+            counters: pipeline.counters(),
+            process_evidence: Status::OtherNamespace,
+            access_log: pipeline.access_log(),
+            configured: &Configured::default(),
+            tls: &tls::Counters::default(),
+        })
     }
 
     #[test]
@@ -308,6 +351,9 @@ mod tests {
             "throughline_correlation_coverage 1",
             "throughline_process_evidence_available{reason=\"pid_namespace\"} 0",
             "throughline_context_rejected_total{format=\"tracecontext\",reason=\"trace_id\"} 1",
+            "throughline_tls_handshakes_total{side=\"inbound\"} 0",
+            "throughline_tls_handshake_failures_total{side=\"upstream\",reason=\"expired\"} 0",
+            "throughline_tls_reloads_total{outcome=\"refused\"} 0",
             "process_start_time_seconds 1.5",
         ] {
             assert!(page.lines().any(|l| l == line), "no {line:?} in\n{page}");

@@ -9,6 +9,7 @@ mod correlation;
 mod health;
 mod level;
 mod metrics;
+mod tls_view;
 
 use std::{
     sync::{Arc, Mutex},
@@ -18,11 +19,13 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
 
+use self::metrics::Figures;
 use crate::{
     correlate::Correlator,
     log::Log,
     owners::{Owners, Status},
     pipeline::Pipeline,
+    tls,
 };
 
 pub use configured::{Configured, Outcome, Setting};
@@ -40,6 +43,7 @@ struct Inner {
     started: SystemTime,
     owners: Option<Owners>,
     correlator: Option<Arc<Mutex<Correlator>>>,
+    tls: Arc<tls::Counters>,
     log: Option<Log>,
     configured: Configured,
 }
@@ -79,6 +83,7 @@ impl Admin {
             started,
             owners: None,
             correlator: None,
+            tls: Arc::default(),
             log: None,
             configured: Configured::default(),
         }))
@@ -98,6 +103,15 @@ impl Admin {
     pub fn with_correlator(mut self, correlator: Option<Arc<Mutex<Correlator>>>) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.correlator = correlator;
+        }
+        self
+    }
+
+    /// Also says what came of TLS handshakes. Before the first clone.
+    #[must_use]
+    pub fn with_tls(mut self, counters: Arc<tls::Counters>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.tls = counters;
         }
         self
     }
@@ -135,15 +149,16 @@ impl Admin {
             "/" => Some(text(StatusCode::OK, INDEX)),
             "/livez" => Some(text(StatusCode::OK, "ok\n")),
             "/readyz" => Some(health::answer(admin.readiness.state())),
-            "/metrics" => Some(metrics::answer(
-                &admin.service,
-                admin.started,
-                &admin.pipeline.ledger(),
-                admin.pipeline.counters(),
-                admin.process_evidence(),
-                admin.pipeline.access_log(),
-                &admin.configured,
-            )),
+            "/metrics" => Some(metrics::answer(&Figures {
+                service: &admin.service,
+                started: admin.started,
+                ledger: &admin.pipeline.ledger(),
+                counters: admin.pipeline.counters(),
+                process_evidence: admin.process_evidence(),
+                access_log: admin.pipeline.access_log(),
+                configured: &admin.configured,
+                tls: &admin.tls,
+            })),
             "/api/config" => Some(admin.configured.answer()),
             "/api/correlation" => Some(correlation::answer(
                 admin.correlator.as_deref(),

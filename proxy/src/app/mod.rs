@@ -48,6 +48,7 @@ use crate::{
     pipeline::{self, Ledger, Pipeline, Worker},
     settle::Settlement,
     signals::Signals,
+    tls::Tls,
 };
 
 /// Runs the sidecar until a signal ends it, with the app beside it where `command` has words.
@@ -161,6 +162,8 @@ pub struct Bound {
     correlator: Arc<Mutex<Correlator>>,
     /// What the app's threads say of themselves.
     signals: Option<Signals>,
+    /// Certificates, keys and authorities.
+    tls: Tls,
     /// What was had from a process before, which this one takes over from.
     taken: Taken,
     /// What can be read again while it runs.
@@ -168,15 +171,17 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// Takes the ports and starts the pipeline.
+    /// Reads the certificates, takes the ports and starts the pipeline.
     ///
     /// # Errors
     ///
-    /// When a port cannot be bound, or the exporter's configuration is wrong.
+    /// When a certificate is not what it should be, a port cannot be bound, or the exporter's
+    /// configuration is wrong.
     pub fn bind(config: Config) -> anyhow::Result<Self> {
         let upgrade_socket = config.upgrade_socket.as_deref();
         let taken = upgrade_socket.map(Taken::at).transpose()?;
         let mut taken = taken.unwrap_or_default();
+        let tls = Tls::load(config.tls.clone())?;
         let signal_file = config.forwarders.signal_file.as_deref();
         let signals = signal_file.map(|file| hear(file, &config)).transpose()?;
         // A sidecar that does not trace has a pipeline too: an empty account is an account.
@@ -240,6 +245,7 @@ impl Bound {
             worker,
             correlator,
             signals,
+            tls,
             watched: None,
         })
     }
@@ -261,6 +267,12 @@ impl Bound {
             admin: self.admin.as_ref().and_then(address),
             routes: self.routes.iter().filter_map(address).collect(),
         }
+    }
+
+    /// The handle on its certificates, to read them again.
+    #[must_use]
+    pub fn tls(&self) -> Tls {
+        self.tls.clone()
     }
 
     /// The handle on its spans.
@@ -322,6 +334,7 @@ impl Bound {
             worker,
             correlator,
             signals,
+            tls,
             taken,
             watched,
         } = self;
@@ -334,6 +347,7 @@ impl Bound {
             correlator.clone(),
             signals,
             own_ports,
+            tls.connector(),
         );
 
         let readiness = Readiness::default();
@@ -347,7 +361,8 @@ impl Bound {
         let mut live = Listeners::default();
         if let (Some(listener), Some(stack)) = (inbound, stacks.inbound(&config)) {
             let spans = Some(pipeline.clone());
-            let listen = Listener::new(stack, config.listen, inbound_watch.clone(), spans);
+            let listen = Listener::new(stack, config.listen, inbound_watch.clone(), spans)
+                .with_tls(tls.server());
             live.inbound = Some(listen.live());
             callers.push(traffic.add(listener, listen, inbound_watch)?);
         }
@@ -364,6 +379,8 @@ impl Bound {
         }
         stacks.serve(live);
         traffic.beside(stacks.pool().tend());
+        let tls_counters = tls.counters();
+        traffic.beside(tls.clone().watch());
 
         let configured = Configured::default();
         let mut operators = Endpoints::new("admin", 1);
@@ -377,13 +394,14 @@ impl Bound {
             .with_owners(stacks.owners.clone())
             .with_correlator(config.tracing.is_some().then(|| stacks.correlator.clone()))
             .with_configured(configured.clone())
-            .with_log(watched.as_ref().map(|watched| watched.log.clone()));
+            .with_log(watched.as_ref().map(|watched| watched.log.clone()))
+            .with_tls(tls_counters);
             let listen = Listener::new(Operators(admin), config.listen, admin_watch.clone(), None);
             operators.add(listener, listen, admin_watch)?;
         }
 
         let (grace, grace_watch) = watch::channel(config.shutdown_grace);
-        let reload = watched.map(|watched| Reload::new(watched, stacks, configured, grace));
+        let reload = watched.map(|watched| Reload::new(watched, stacks, tls, configured, grace));
         let mut server = Server::new_with_opt_and_conf(None, server_conf(config.workers));
         server.bootstrap();
         server.add_service(traffic);

@@ -26,6 +26,7 @@ use crate::{
     config::{self, Config, Origin, Reloaded, Resolved, Sources},
     export::{Exporter, Resource, otlp::Otlp},
     log::Log,
+    tls::Tls,
 };
 
 /// How often the file is looked at.
@@ -47,6 +48,7 @@ pub struct Watched {
 pub(super) struct Reload {
     watched: Watched,
     stacks: Stacks,
+    tls: Tls,
     configured: Configured,
     /// Whether what was read last cannot be used.
     is_refused: bool,
@@ -58,6 +60,7 @@ impl Reload {
     pub(super) fn new(
         watched: Watched,
         stacks: Stacks,
+        tls: Tls,
         configured: Configured,
         grace: watch::Sender<Duration>,
     ) -> Self {
@@ -65,6 +68,7 @@ impl Reload {
         Self {
             watched,
             stacks,
+            tls,
             configured,
             is_refused: false,
             grace,
@@ -133,6 +137,7 @@ impl Reload {
         let pipeline = &self.stacks.pipeline;
         let before = &self.watched.resolved.config;
         let exporter = exporter(config, before)?;
+        Tls::check(&config.tls)?;
         if config.access_log == before.access_log {
             pipeline.access_log().reopen();
         } else {
@@ -145,6 +150,7 @@ impl Reload {
         // Always: it may have been changed by hand in between.
         self.watched.log.set(&config.log);
         self.grace.send_replace(config.shutdown_grace);
+        self.tls.reconfigure(config.tls.clone())?;
         self.stacks.renew(config);
 
         for warning in &resolved.warnings {

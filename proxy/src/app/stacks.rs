@@ -20,6 +20,7 @@ use crate::{
     pool::{self, Origin, Pool},
     request_id::RequestIds,
     signals::Signals,
+    tls::Connector,
     values::Secret,
 };
 
@@ -54,6 +55,7 @@ impl Stacks {
         correlator: Arc<Mutex<Correlator>>,
         signals: Option<Signals>,
         own_ports: Vec<u16>,
+        connector: Connector,
     ) -> Self {
         let values = config.tracing.as_ref().and_then(|tracing| {
             let secret = Secret::new([ambient::random(), ambient::random()]);
@@ -65,7 +67,7 @@ impl Stacks {
             owners: owners(config),
             signals,
             values,
-            pool: Pool::new(limits(config, &own_ports), pool::tls_config()),
+            pool: Pool::new(limits(config, &own_ports), connector),
             own_ports,
             pool_config: config.pool.clone(),
             live: Listeners::default(),
@@ -80,9 +82,11 @@ impl Stacks {
     /// The stack in front of the app, where there is one.
     pub(super) fn inbound(&self, config: &Config) -> Option<Inbound> {
         let app = config.app.as_ref()?;
-        let upstream = self
-            .pool
-            .upstream(&Origin::http(&app.host, app.port), config.app_protocol);
+        let origin = match app.is_tls {
+            true => Origin::https(&app.host, app.port),
+            false => Origin::http(&app.host, app.port),
+        };
+        let upstream = self.pool.upstream(&origin, config.app_protocol);
         let stack = Inbound::new(upstream, self.server(config));
         Some(match config.listen.transparent {
             true => stack.redirected(self.pool(), config.app_protocol),

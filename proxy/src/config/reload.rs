@@ -12,11 +12,16 @@ const LIVE: &[&str] = &[
     "access_log",
     "access_log_format",
     "baggage_attributes",
+    "client_auth",
+    "client_ca",
+    "client_names",
     "connect_timeout",
     "header_timeout",
     "idle_timeout",
+    "inbound_plaintext",
     "inbound_read",
     "inbound_strip",
+    "inbound_tls",
     "inbound_write",
     "log",
     "make_request_id",
@@ -32,7 +37,12 @@ const LIVE: &[&str] = &[
     "sampler",
     "shutdown_grace",
     "trust",
+    "tunnel_idle_timeout",
+    "upstream_ca",
+    "upstream_certificate",
     "upstream_idle_timeout",
+    "upstream_key",
+    "upstream_names",
 ];
 
 /// Those of the exporter, which is replaced by one that speaks the same protocol.
@@ -115,10 +125,12 @@ impl Live {
         config.listen.idle_timeout = new.listen.idle_timeout;
         config.listen.max_header_bytes = new.listen.max_header_bytes;
         config.listen.max_streams = new.listen.max_streams;
+        config.listen.tunnel_idle_timeout = new.listen.tunnel_idle_timeout;
         config.pool.connect_timeout = new.pool.connect_timeout;
         config.pool.response_timeout = new.pool.response_timeout;
         config.pool.idle_timeout = new.pool.idle_timeout;
         config.pool.max_connections = new.pool.max_connections;
+        config.tls = new.tls;
         config.log = new.log;
         config.access_log = new.access_log;
         config.shutdown_grace = new.shutdown_grace;

@@ -190,9 +190,25 @@ impl Correlator {
         key
     }
 
+    /// An exchange goes on as a tunnel: it is no candidate any more for calls that do not name it.
+    ///
+    /// It may last for days, in which the app does a thousand other things. While it counted as open,
+    /// no request would ever be the only one that could have caused a call, and what the app does of
+    /// its own accord would be put down to it. But whoever carries its context means it, and so does a
+    /// thread that says which connection it serves.
+    pub fn tunnel(&mut self, now: Instant, key: Key) {
+        let now = self.nanos(now);
+        if let Some(was) = self.window.tunnel(key) {
+            self.end(now, was.timing, was.values);
+        }
+    }
+
     /// An exchange ends: the app has said all that it had to say.
     pub fn close(&mut self, now: Instant, key: Key) {
         let now = self.nanos(now);
+        if self.window.close_tunnel(key, now) {
+            return;
+        }
         let closed = self.window.close(key, now);
         if let Some((timing, values)) = closed.map(|inbound| (inbound.timing, inbound.values)) {
             self.end(now, timing, values);
@@ -358,7 +374,11 @@ impl Correlator {
     fn served(&self, now: u64, signal: Signal) -> Option<Key> {
         let age = u64::try_from(signal.age.as_nanos()).unwrap_or(u64::MAX);
         let said = now.saturating_sub(age);
-        let found = self.window.oldest_open().find(|(_, inbound)| {
+        let mut all = self
+            .window
+            .oldest_open()
+            .chain(self.window.oldest_tunnels());
+        let found = all.find(|(_, inbound)| {
             let carrier = inbound.carried.as_deref().map(Carried::carrier);
             matches!(carrier, Some(Carrier::Socket(by)) if by.ours().port() == signal.port)
                 && inbound.began <= said

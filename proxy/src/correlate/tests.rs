@@ -426,3 +426,45 @@ fn what_becomes_known_is_said_once() {
     assert!(!settled[0].1.believed, "one call says little");
     assert_eq!(bench.correlator.settled(bench.now).count(), 0);
 }
+
+#[test]
+fn a_tunnel_is_the_cause_of_what_names_it_and_of_nothing_else() {
+    let mut bench = Bench::new();
+    let tunnel = bench.request(1);
+    bench.correlator.tunnel(bench.now, tunnel);
+    bench.request(2);
+    let cause = bench.decide(&[]);
+    assert_eq!(cause.parentage.evidence, Evidence::SoleCandidate);
+    assert_eq!(cause.parent.unwrap().span_id, span(2));
+
+    let w3c = format!("00-{}-{}-01", trace(1), span(1));
+    let copied = [
+        ("traceparent", w3c.clone()),
+        ("throughline-forwarder", "node/1".to_owned()),
+    ];
+    // However long it lasts.
+    bench.wait(3_600_000);
+    let answer = bench.call(&copied, None);
+    assert!(!answer.is_stale);
+    assert_eq!(answer.cause.parent.unwrap().span_id, span(1));
+    bench.signal = Some(Signal {
+        port: 1,
+        age: Duration::ZERO,
+    });
+    let cause = bench.decide(&[]);
+    assert_eq!(cause.parentage.evidence, Evidence::Signal);
+    assert_eq!(cause.parent.unwrap().span_id, span(1));
+
+    bench.correlator.close(bench.now, tunnel);
+    bench.wait(1_000);
+    assert!(bench.call(&copied, None).is_stale);
+
+    let mut alone = Bench::new();
+    let tunnel = alone.request(1);
+    alone.correlator.tunnel(alone.now, tunnel);
+    let parentage = alone.decide(&[]).parentage;
+    assert_eq!(
+        (parentage.evidence, parentage.candidates),
+        (Evidence::Open, 0)
+    );
+}

@@ -28,7 +28,7 @@ pub(super) enum Part {
 
 impl Part {
     /// Every part, in the order of the legend.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Own,
         Self::Calls,
         Self::In(Phase::Queue),
@@ -40,6 +40,7 @@ impl Part {
         Self::Way,
         Self::In(Phase::Transfer),
         Self::In(Phase::Drain),
+        Self::In(Phase::Tunnel),
         Self::In(Phase::Proxy),
         Self::In(Phase::Retry),
     ];
@@ -60,6 +61,7 @@ impl Part {
             Self::In(Phase::Send) => '▸',
             Self::In(Phase::Transfer) => '▓',
             Self::In(Phase::Drain) => '▁',
+            Self::In(Phase::Tunnel) => '═',
         }
     }
 
@@ -70,7 +72,9 @@ impl Part {
             Self::Calls | Self::Way => Ink::Faint,
             Self::In(Phase::Queue) => Ink::Queue,
             Self::In(Phase::Dns | Phase::Connect | Phase::Tls) => Ink::Connect,
-            Self::In(Phase::Receive | Phase::Send | Phase::Transfer | Phase::Drain) => Ink::Bytes,
+            Self::In(
+                Phase::Receive | Phase::Send | Phase::Transfer | Phase::Drain | Phase::Tunnel,
+            ) => Ink::Bytes,
             Self::In(Phase::Proxy | Phase::Retry) => Ink::Proxy,
         }
     }

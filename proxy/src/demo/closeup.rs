@@ -135,6 +135,7 @@ fn meaning(phase: Phase) -> &'static str {
         Phase::Wait => "for the first byte",
         Phase::Transfer => "to the last byte",
         Phase::Drain => "the caller takes it",
+        Phase::Tunnel => "bytes both ways",
     }
 }
 

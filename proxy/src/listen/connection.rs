@@ -18,7 +18,7 @@ use pin_project_lite::pin_project;
 use pingora_core::protocols::SocketDigest;
 use throughline::{
     ambient, context::TraceContext, exchange::Exchange, phase::Party, propagation::Rejections,
-    sink::Sink, span::Span,
+    sink::Sink, span::Span, tls::Session,
 };
 
 use super::Counted;
@@ -38,10 +38,14 @@ pub struct Connection {
     /// Whether each answer is the last of the connection, and says so.
     is_ending: AtomicBool,
     pipeline: Option<Pipeline>,
+    /// What TLS told of it, and whether a request has been told; `None` in clear.
+    session: Option<(Arc<Session>, AtomicBool)>,
     /// The socket, to be asked whether the caller is still there.
     socket: Option<Arc<SocketDigest>>,
+    /// How long a tunnel on it may carry nothing.
+    tunnel_idle_timeout: Option<Duration>,
     /// For the drain, which waits until nothing holds the connection any more.
-    _counted: Option<Counted>,
+    counted: Option<Counted>,
 }
 
 #[derive(Debug)]
@@ -65,6 +69,7 @@ impl Connection {
         is_http2: bool,
         first_byte: Instant,
         pipeline: Option<Pipeline>,
+        tunnel_idle_timeout: Option<Duration>,
         counted: Option<Counted>,
     ) -> Self {
         let peer = socket.as_ref().and_then(|socket| socket.peer_addr());
@@ -82,9 +87,24 @@ impl Connection {
             is_leaving: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
             pipeline,
+            session: None,
             socket,
-            _counted: counted,
+            tunnel_idle_timeout,
+            counted,
         }
+    }
+
+    /// The same connection, over TLS where there is a `session`.
+    pub(super) fn over(mut self, session: Option<Session>) -> Self {
+        self.session = session.map(|session| (Arc::new(session), AtomicBool::new(false)));
+        self
+    }
+
+    /// What TLS told of it, and whether the request that asks is the first.
+    pub(super) fn session(&self) -> Option<(Arc<Session>, bool)> {
+        let (session, told) = self.session.as_ref()?;
+        let is_first = !told.swap(true, Ordering::Relaxed);
+        Some((session.clone(), is_first))
     }
 
     /// The other end.
@@ -110,6 +130,36 @@ impl Connection {
     pub fn local(&self) -> Option<SocketAddr> {
         let local = self.socket.as_ref()?.local_addr()?;
         local.as_inet().copied()
+    }
+
+    /// How long a tunnel on it may carry nothing; `None` for ever.
+    #[must_use]
+    pub fn tunnel_idle_timeout(&self) -> Option<Duration> {
+        self.tunnel_idle_timeout
+    }
+
+    /// Waits until all connections are cut, whatever they carry.
+    pub async fn cut(&self) {
+        match &self.counted {
+            Some(Counted(connections)) => connections.until_cut().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether they are.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        let counted = self.counted.as_ref();
+        counted.is_some_and(|Counted(connections)| *connections.cut.borrow())
+    }
+
+    /// Keeps it busy for as long as the tunnel lasts that this is held by.
+    pub(crate) fn carries_tunnel(self: &Arc<Self>) -> Busy {
+        let mut state = self.state();
+        state.busy += 1;
+        state.idle_since = None;
+        drop(state);
+        Busy(self.clone())
     }
 
     /// A request's headers are complete.
@@ -259,7 +309,7 @@ pub(super) enum Expired {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Connection>);
+pub(crate) struct Busy(Arc<Connection>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -360,6 +410,7 @@ mod tests {
             ambient::now(),
             None,
             None,
+            None,
         ))
     }
 
@@ -383,6 +434,7 @@ mod tests {
             None,
             true,
             ambient::now(),
+            None,
             None,
             None,
         ));

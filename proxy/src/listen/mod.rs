@@ -6,7 +6,9 @@
 //! connection has been idle, or has been at its headers, so that one watchdog a connection enforces
 //! both limits without a timer a request.
 
+mod accepted;
 mod connection;
+mod handshake;
 mod live;
 mod preface;
 mod redirected;
@@ -38,7 +40,7 @@ use pingora_core::{
     protocols::{GetSocketDigest, SocketDigest, Stream},
     server::ShutdownWatch,
 };
-use throughline::{ambient, server::Arrival};
+use throughline::{ambient, server::Arrival, tls::Session};
 use tokio::{
     net::TcpStream,
     sync::{Notify, watch},
@@ -46,6 +48,7 @@ use tokio::{
 use tower::Service;
 
 use self::{
+    accepted::Accepted,
     connection::Expired,
     preface::{Opening, Speech},
 };
@@ -56,6 +59,7 @@ pub use self::{
 use crate::{
     bell::{self, First},
     hold::Holding,
+    tls::{MaybeTls, Server},
     watched::Watched,
 };
 
@@ -66,6 +70,8 @@ pub struct Config {
     pub header_timeout: Duration,
     /// How long a connection may be idle between requests.
     pub idle_timeout: Duration,
+    /// How long a tunnel may carry nothing; `None` for ever.
+    pub tunnel_idle_timeout: Option<Duration>,
     /// The most bytes that a request's headers may have.
     pub max_header_bytes: usize,
     /// The most requests that one h2 connection may have open.
@@ -79,6 +85,7 @@ impl Default for Config {
         Self {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            tunnel_idle_timeout: None,
             max_header_bytes: 64 * 1024,
             max_streams: 256,
             transparent: false,
@@ -189,6 +196,7 @@ pub struct Listener<K> {
     connections: Arc<Connections>,
     drain: watch::Receiver<bool>,
     pipeline: Option<crate::pipeline::Pipeline>,
+    tls: Option<Server>,
 }
 
 impl<K> Clone for Listener<K> {
@@ -198,6 +206,7 @@ impl<K> Clone for Listener<K> {
             connections: self.connections.clone(),
             drain: self.drain.clone(),
             pipeline: self.pipeline.clone(),
+            tls: self.tls.clone(),
         }
     }
 }
@@ -222,7 +231,15 @@ impl<K: Stack> Listener<K> {
             connections: Arc::default(),
             drain,
             pipeline,
+            tls: None,
         }
+    }
+
+    /// The same listener, speaking TLS on the terms of `server`.
+    #[must_use]
+    pub fn with_tls(mut self, server: Server) -> Self {
+        self.tls = Some(server);
+        self
     }
 
     /// Its open connections.
@@ -250,7 +267,7 @@ impl<K: Stack> Listener<K> {
     }
 
     /// Step 1 of the way of a request: serves all requests of one connection.
-    async fn serve(&self, mut stream: Stream, counted: Counted) {
+    async fn serve(&self, stream: Stream, counted: Counted) {
         let socket = stream.get_socket_digest();
         let version = self.live.version();
         let now = self.live.now();
@@ -261,11 +278,16 @@ impl<K: Stack> Listener<K> {
         };
         let mut drain = self.drain.clone();
         let timeout = config.header_timeout;
-        let opening = tokio::select! {
-            opening = self.opening(&mut stream, destination.is_some(), &mut drain, timeout) => opening,
+        let opened = tokio::select! {
+            opened = self.opening(stream, destination.is_some(), &mut drain, timeout) => opened,
             () = self.connections.until_cut() => None,
         };
-        let Some(opening) = opening else {
+        let Some(Opened {
+            stream,
+            session,
+            opening,
+        }) = opened
+        else {
             return;
         };
 
@@ -274,14 +296,16 @@ impl<K: Stack> Listener<K> {
             bytes,
             first_byte,
         } = opening;
-        let connection = Arc::new(Connection::new(
+        let connection = Connection::new(
             socket,
             destination,
             speech == Speech::Http2,
             first_byte,
             self.pipeline.clone(),
+            config.tunnel_idle_timeout,
             Some(counted),
-        ));
+        );
+        let connection = Arc::new(connection.over(session));
         let service = Serve {
             current: Mutex::new(Current {
                 service: now.stack.service(&connection),
@@ -291,12 +315,15 @@ impl<K: Stack> Listener<K> {
             connection: connection.clone(),
         };
         drop(now);
+        let stream = Accepted(stream);
         let io = TokioIo::new(Watched::reading_again(stream, bytes, connection.clone()));
         if speech == Speech::Http2 {
             let serving = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .auto_date_header(false)
                 .adaptive_window(true)
+                // A WebSocket is one stream among others (RFC 8441).
+                .enable_connect_protocol()
                 .max_concurrent_streams(config.max_streams)
                 .max_header_list_size(u32::try_from(config.max_header_bytes).unwrap_or(u32::MAX))
                 .serve_connection(io, service);
@@ -315,7 +342,9 @@ impl<K: Stack> Listener<K> {
                 .header_read_timeout(None)
                 .max_header_size(config.max_header_bytes)
                 .max_headers(MAX_FIELDS)
-                .serve_connection(io, service);
+                .serve_connection(io, service)
+                // What it becomes then is carried by a task of its own.
+                .with_upgrades();
             let mut serving = pin!(serving);
             let result = self
                 .run(&connection, config, drain, serving.as_mut(), |serving| {
@@ -329,26 +358,44 @@ impl<K: Stack> Listener<K> {
     /// How the connection begins; `None` if it ends before, or takes too long.
     async fn opening(
         &self,
-        stream: &mut Stream,
+        stream: Stream,
         is_redirected: bool,
         drain: &mut watch::Receiver<bool>,
         timeout: Duration,
-    ) -> Option<Opening> {
+    ) -> Option<Opened> {
+        let mut reading = pin!(self.open(stream, is_redirected));
+        let draining = async {
+            let _ = drain.wait_for(|draining| *draining).await;
+        };
+        let opened = tokio::select! {
+            biased;
+            opened = tokio::time::timeout(timeout, reading.as_mut()) => opened,
+            // Nothing was asked yet that we know of; but it may be on its way.
+            () = draining => tokio::time::timeout(LINGER, reading).await,
+        };
+        opened.ok()?
+    }
+
+    /// The handshake, where there is one, and the first bytes of the first request.
+    ///
+    /// A connection that was redirected begins on the same terms as any other: nobody gets around them.
+    async fn open(&self, stream: Stream, is_redirected: bool) -> Option<Opened> {
+        let terms = self.tls.as_ref().and_then(Server::terms);
+        let (mut stream, session) = match terms {
+            // In a box: most connections have no use for its room.
+            Some(terms) => Box::pin(handshake::greet(stream, terms)).await?,
+            None => (MaybeTls::Clear(stream), None),
+        };
         let decide = match is_redirected {
             true => redirected::decide,
             false => preface::decide,
         };
-        let mut reading = pin!(preface::read(stream, decide));
-        let draining = async {
-            let _ = drain.wait_for(|draining| *draining).await;
-        };
-        let opening = tokio::select! {
-            biased;
-            opening = tokio::time::timeout(timeout, reading.as_mut()) => opening,
-            // Nothing was asked yet that we know of; but it may be on its way.
-            () = draining => tokio::time::timeout(LINGER, reading).await,
-        };
-        opening.ok()?.ok()?
+        let opening = preface::read(&mut stream, decide).await.ok()??;
+        Some(Opened {
+            stream,
+            session,
+            opening,
+        })
     }
 
     /// Drives a connection to its end; on drain or after too long an idle time it takes no more
@@ -415,6 +462,13 @@ impl<K: Stack> Listener<K> {
     }
 }
 
+/// A connection on which something has been asked.
+struct Opened {
+    stream: handshake::Transport,
+    session: Option<Session>,
+    opening: Opening,
+}
+
 /// How a connection is ended from our side.
 enum Leaving {
     /// After the requests that are open.
@@ -463,10 +517,12 @@ impl<K: Stack> hyper::service::Service<Request<Incoming>> for Serve<K> {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let now = ambient::now();
         let (first_byte, busy) = self.connection.request(now);
+        let tls = self.connection.session();
         request.extensions_mut().insert(Arrival {
             first_byte,
             headers: now,
             peer: self.connection.peer(),
+            tls,
         });
         // Every service here is ready at any time: what has limits makes the request wait instead.
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);

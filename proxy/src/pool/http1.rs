@@ -11,6 +11,7 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -22,6 +23,7 @@ use http_body::{Body, Frame};
 use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1},
+    upgrade::Upgraded,
 };
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
@@ -58,7 +60,7 @@ where
             .map_err(|e| Error::exchange(&e))?;
         Ok(Self {
             sender,
-            driver: Driver::new(connection),
+            driver: Driver::new(connection.with_upgrades()),
         })
     }
 
@@ -75,6 +77,16 @@ where
 }
 
 impl<B> Http1<B> {
+    /// What comes and goes behind an answer that agreed on another protocol, with what was read of it
+    /// already. The connection ends by that.
+    pub(super) async fn switched<T>(mut self, answer: &mut Response<T>) -> Result<Upgraded, Error> {
+        let mut stream = hyper::upgrade::on(answer);
+        let driver = &mut self.driver;
+        poll_fn(|cx| driver.poll(cx, |cx| Pin::new(&mut stream).poll(cx)))
+            .await
+            .map_err(|e| Error::exchange(&e))
+    }
+
     /// What is next of a response's body.
     pub(super) fn poll_body(
         &mut self,

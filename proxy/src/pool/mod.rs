@@ -12,6 +12,7 @@
 //! and has no body, and is otherwise lost: a POST is never sent twice.
 
 mod body;
+mod connect;
 mod connection;
 mod dial;
 mod error;
@@ -20,8 +21,10 @@ mod http1;
 mod origin;
 mod protocol;
 mod replay;
+mod settings;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod upstream;
 mod wire;
 
@@ -35,19 +38,18 @@ use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
 use throughline::ambient;
-use tokio_rustls::rustls::ClientConfig;
 
 use self::hangups::Hangups;
 pub(crate) use self::upstream::taken;
 pub use self::{
     body::{RequestBody, ResponseBody},
-    dial::tls_config,
     error::{Cause, Error},
     origin::Origin,
     protocol::Protocol,
+    upgrade::Switch,
     upstream::Upstream,
 };
-use crate::glimpse::Glimpsed;
+use crate::{glimpse::Glimpsed, tls::Connector};
 
 /// What the pool allows upstreams.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +94,7 @@ impl<B> Clone for Pool<B> {
 #[derive(Debug)]
 struct Shared<B> {
     config: Config,
-    tls: Arc<ClientConfig>,
+    tls: Connector,
     hangups: Arc<Hangups>,
     upstreams: Mutex<HashMap<Origin, Arc<Upstream<B>>>>,
 }
@@ -104,7 +106,7 @@ where
 {
     /// An empty pool.
     #[must_use]
-    pub fn new(config: Config, tls: Arc<ClientConfig>) -> Self {
+    pub fn new(config: Config, tls: Connector) -> Self {
         Self(Arc::new(Shared {
             config,
             tls,

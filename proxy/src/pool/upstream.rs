@@ -14,7 +14,6 @@ use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use throughline::{ambient, phase::Recorder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_rustls::rustls::ClientConfig;
 
 use super::{
     Cause, Config, Error, Origin, Protocol, RequestBody, ResponseBody,
@@ -25,7 +24,13 @@ use super::{
     protocol::{Speech, Spoken},
     wire::Wire,
 };
-use crate::{glimpse::Glimpsed, headers, processes::Carried, watched::Watched};
+use crate::{
+    glimpse::Glimpsed,
+    headers,
+    processes::Carried,
+    tls::{Connector, Offer},
+    watched::Watched,
+};
 
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;
@@ -38,7 +43,7 @@ pub(super) type Kept<B> = Box<Connection<Http1<B>>>;
 pub struct Upstream<B = Glimpsed<Incoming>> {
     origin: Origin,
     config: Config,
-    tls: Arc<ClientConfig>,
+    tls: Connector,
     speech: Speech,
     idle: Mutex<Vec<Kept<B>>>,
     /// Told when something happens to one of the idle.
@@ -57,7 +62,7 @@ where
     pub(super) fn new(
         origin: Origin,
         config: Config,
-        tls: Arc<ClientConfig>,
+        tls: Connector,
         protocol: Protocol,
         hangups: Waker,
     ) -> Self {
@@ -139,13 +144,7 @@ where
             recorder.begin_attempt(ambient::now());
             request.body_mut().count(recorder);
         }
-        match (self.attempt(request, recorder, carried).await, recorder) {
-            (Err(error), Some(recorder)) => {
-                recorder.fail(error.ended_by(), error.error_type());
-                Err(error.in_phase(recorder.running()))
-            }
-            (result, _) => result,
-        }
+        noted(self.attempt(request, recorder, carried).await, recorder)
     }
 
     async fn attempt(
@@ -319,7 +318,7 @@ where
         ))
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+    pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             return Ok(permit);
         }
@@ -358,6 +357,44 @@ where
         }
     }
 
+    /// The shared h2 connection, for a tunnel; `None` if the upstream does not speak it.
+    pub(super) async fn http2_for_tunnel(
+        &self,
+        recorder: Option<&Recorder>,
+        carried: Option<&Carried>,
+    ) -> Result<Option<http2::SendRequest<RequestBody<B>>>, Error> {
+        let Some(sender) = self.http2_sender(recorder, carried, false).await? else {
+            return Ok(None);
+        };
+        let wire = self.shared().as_ref().map(|shared| shared.wire.clone());
+        let wire = wire.ok_or_else(|| Error::new(Cause::Closed, "it closed at once"))?;
+        if wire.may_tunnel(self.config.connect_timeout).await {
+            return Ok(Some(sender));
+        }
+        Err(Error::new(
+            Cause::Tunnel,
+            format!(
+                "{} speaks HTTP/2 and does not offer extended CONNECT in it (RFC 8441)",
+                self.origin
+            ),
+        ))
+    }
+
+    /// Whether it is to be asked for another protocol in HTTP/2.
+    pub(super) fn tunnels_in_http2(&self, wants_http2: bool) -> bool {
+        match self.speech.choose(false, self.origin.is_tls()) {
+            Spoken::Http2 => true,
+            // What is spoken already is told what was asked in it.
+            Spoken::Negotiate => wants_http2 && self.has_shared(),
+            _ => wants_http2 && self.speech.choose(true, false) == Spoken::Http2,
+        }
+    }
+
+    /// It opened with SETTINGS where it was asked in HTTP/1.1.
+    pub(super) fn refused_http1(&self) {
+        self.speech.refused_http1();
+    }
+
     /// The shared h2 connection, dialled if need be; `None` if the upstream does not speak it.
     async fn http2_sender(
         &self,
@@ -372,7 +409,7 @@ where
         if let Some(sender) = self.use_shared(recorder, carried) {
             return Ok(Some(sender));
         }
-        let dialled = dial::dial(&self.origin, &self.config, &self.tls, recorder).await?;
+        let dialled = self.connect(recorder).await?;
         if self.origin.is_tls() && !dialled.is_http2 {
             self.keep_http1(dialled).await?;
             return Ok(None);
@@ -405,8 +442,27 @@ where
             .is_some_and(|connection| !connection.sender.is_closed())
     }
 
+    /// A connection that is to speak HTTP/1.1 whatever else the upstream could.
+    pub(super) async fn dial_for_http1(
+        &self,
+        recorder: Option<&Recorder>,
+    ) -> Result<Dialled, Error> {
+        let offer = Offer::Http1;
+        dial::dial(&self.origin, &self.config, &self.tls, offer, recorder).await
+    }
+
+    /// How long it may take until the first byte of its response.
+    pub(super) fn response_timeout(&self) -> Option<Duration> {
+        self.config.response_timeout
+    }
+
+    async fn connect(&self, recorder: Option<&Recorder>) -> Result<Dialled, Error> {
+        let offer = self.speech.offer();
+        dial::dial(&self.origin, &self.config, &self.tls, offer, recorder).await
+    }
+
     async fn dial(&self, recorder: Option<&Recorder>) -> Result<Opened<B>, Error> {
-        let dialled = dial::dial(&self.origin, &self.config, &self.tls, recorder).await?;
+        let dialled = self.connect(recorder).await?;
         if dialled.is_http2 {
             self.open_http2(dialled).await?;
             return Ok(Opened::Http2);
@@ -414,7 +470,7 @@ where
         self.open_http1(dialled).await.map(Opened::Http1)
     }
 
-    async fn open_http1(&self, dialled: Dialled) -> Result<Kept<B>, Error> {
+    pub(super) async fn open_http1(&self, dialled: Dialled) -> Result<Kept<B>, Error> {
         let wire = Arc::new(Wire::default());
         let addresses = Addresses::of(&dialled);
         let http1 = Http1::open(dialled.transport, wire.clone()).await?;
@@ -450,6 +506,17 @@ where
     }
 }
 
+/// An outcome, after the recorder was told if it is a failure.
+pub(super) fn noted<T>(outcome: Result<T, Error>, recorder: Option<&Recorder>) -> Result<T, Error> {
+    match (outcome, recorder) {
+        (Err(error), Some(recorder)) => {
+            recorder.fail(error.ended_by(), error.error_type());
+            Err(error.in_phase(recorder.running()))
+        }
+        (outcome, _) => outcome,
+    }
+}
+
 enum Opened<B> {
     Http1(Kept<B>),
     /// It is the shared one now.
@@ -457,7 +524,7 @@ enum Opened<B> {
 }
 
 /// The response's headers, within the time that the upstream has.
-async fn within<T>(
+pub(super) async fn within<T>(
     timeout: Duration,
     answer: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Error> {
@@ -498,12 +565,12 @@ impl<B> Upstream<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::{Pool, tls_config};
+    use crate::pool::Pool;
     use http_body_util::Empty;
 
     #[test]
     fn a_request_has_no_room_for_a_dial() {
-        let pool = Pool::<Empty<Bytes>>::new(Config::default(), tls_config());
+        let pool = Pool::<Empty<Bytes>>::new(Config::default(), Connector::system());
         let upstream = pool.upstream(&Origin::http("app", 80), Protocol::Http1);
         let mut request = Request::new(RequestBody::empty());
         let carried = upstream.send(&mut request, None);

@@ -16,9 +16,9 @@ use std::{
 
 use http::request;
 use throughline::{ambient, phase::Recorder};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use super::replay;
+use super::{replay, settings::Settings};
 use crate::watched::Watch;
 
 /// Notes on one connection, shared by the transport and the pool.
@@ -32,6 +32,10 @@ pub(super) struct Wire {
     /// The first byte that the other side ever sent, plus one.
     lead: AtomicU16,
     heard: Notify,
+    /// Whether it takes tunnels in HTTP/2, once that is known.
+    takes_tunnels: watch::Sender<Option<bool>>,
+    /// What tells that, as far as it has come.
+    settings: Mutex<Settings>,
 }
 
 /// The answer's first byte has not come.
@@ -44,6 +48,9 @@ const WROTE: u8 = 4;
 const WHOLE: u8 = 8;
 /// What is written next is to be kept.
 const KEEP: u8 = 16;
+
+/// The first frame of HTTP/2 has not been read to its end.
+const OPENING: u8 = 32;
 
 /// What a connection keeps room for between requests.
 const ROOM: usize = 4096;
@@ -96,6 +103,26 @@ impl Wire {
         u8::try_from(lead).ok()
     }
 
+    /// Looks at the first frame that an HTTP/2 server sends.
+    fn opens(&self, bytes: &[u8]) {
+        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(takes_tunnels) = settings.read(bytes) {
+            *settings = Settings::default();
+            self.awaited.fetch_and(!OPENING, Ordering::AcqRel);
+            self.takes_tunnels.send_replace(Some(takes_tunnels));
+        }
+    }
+
+    /// Whether the other side takes tunnels, as it says within `timeout`.
+    pub(super) async fn may_tunnel(&self, timeout: Duration) -> bool {
+        let mut known = self.takes_tunnels.subscribe();
+        let said = known.wait_for(Option::is_some);
+        match tokio::time::timeout(timeout, said).await {
+            Ok(Ok(said)) => *said == Some(true),
+            _ => false,
+        }
+    }
+
     /// Whether the other side begins as an HTTP/2 server does, within `timeout`.
     pub(super) async fn heard_http2(&self, timeout: Duration) -> bool {
         let heard = async {
@@ -118,10 +145,17 @@ impl Wire {
 
 impl Watch for Wire {
     fn read(&self, bytes: &[u8]) {
-        let awaited = self.awaited.load(Ordering::Acquire);
+        let mut awaited = self.awaited.load(Ordering::Acquire);
         if self.lead.load(Ordering::Relaxed) == 0 {
             self.lead.store(u16::from(bytes[0]) + 1, Ordering::Release);
             self.heard.notify_one();
+            if bytes[0] == 0 {
+                awaited |= OPENING;
+                self.awaited.fetch_or(OPENING, Ordering::AcqRel);
+            }
+        }
+        if awaited & OPENING != 0 {
+            self.opens(bytes);
         }
         if awaited & ANSWER == 0 || is_interim(bytes) {
             return;

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Both ends of a tunnel.
-async fn tunnel(scene: &Scene) -> (Wire, Wire) {
+pub(crate) async fn tunnel(scene: &Scene) -> (Wire, Wire) {
     let to = scene.upstream(Way::Proxy);
     let mut client = scene.client(Way::Proxy).await;
     client
@@ -24,7 +24,6 @@ async fn tunnel(scene: &Scene) -> (Wire, Wire) {
 }
 
 #[tokio::test]
-#[ignore = "CONNECT is answered 501"]
 async fn a_tunnel_carries_bytes_both_ways() {
     let scene = Scene::start().await;
     let (mut client, mut upstream) = tunnel(&scene).await;
@@ -38,7 +37,6 @@ async fn a_tunnel_carries_bytes_both_ways() {
 }
 
 #[tokio::test]
-#[ignore = "CONNECT is answered 501"]
 async fn an_upstream_that_speaks_first_is_heard() {
     let scene = Scene::start().await;
     let (mut client, mut upstream) = tunnel(&scene).await;
@@ -47,7 +45,6 @@ async fn an_upstream_that_speaks_first_is_heard() {
 }
 
 #[tokio::test]
-#[ignore = "CONNECT is answered 501"]
 async fn bytes_that_come_with_the_request_for_a_tunnel_are_not_lost() {
     let scene = Scene::start().await;
     let to = scene.upstream(Way::Proxy);
@@ -61,7 +58,6 @@ async fn bytes_that_come_with_the_request_for_a_tunnel_are_not_lost() {
 }
 
 #[tokio::test]
-#[ignore = "CONNECT is answered 501"]
 async fn a_tunnel_may_be_half_closed_from_either_side() {
     let scene = Scene::start().await;
     let (mut client, mut upstream) = tunnel(&scene).await;
@@ -82,7 +78,6 @@ async fn a_tunnel_may_be_half_closed_from_either_side() {
 }
 
 #[tokio::test]
-#[ignore = "CONNECT is answered 501 wherever it leads"]
 async fn a_tunnel_to_nobody_is_refused_and_says_why() {
     let scene = Scene::start().await;
     let port = throughline_tests::free_port();
@@ -99,7 +94,6 @@ async fn a_tunnel_to_nobody_is_refused_and_says_why() {
 }
 
 #[tokio::test]
-#[ignore = "CONNECT is answered 501 wherever it leads"]
 async fn a_tunnel_to_the_sidecar_itself_is_refused() {
     let scene = Scene::start().await;
     let ports = [
@@ -118,7 +112,6 @@ async fn a_tunnel_to_the_sidecar_itself_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "CONNECT is answered 501 wherever it leads"]
 async fn a_tunnel_to_nowhere_in_particular_is_refused() {
     let scene = Scene::start().await;
     let to = scene.upstream(Way::Proxy);
@@ -168,13 +161,11 @@ async fn a_tunnel_is_not_made_on_a_route() {
 }
 
 #[tokio::test]
-#[ignore = "CONNECT is passed on to the app"]
 async fn a_tunnel_is_not_made_at_the_apps_door() {
     no_tunnel(Way::Inbound).await;
 }
 
 #[tokio::test]
-#[ignore = "CONNECT is answered 501"]
 async fn curl_calls_through_a_tunnel() {
     let upstream = Upstream::http1(|_| async { http::Response::new(text("through")) }).await;
     let scene = Scene::start().await;
@@ -243,7 +234,6 @@ fn client_hello(host: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-#[ignore = "CONNECT is answered 501"]
 async fn the_span_of_a_tunnel_says_where_to_and_how_it_went() {
     let collector = Collector::start().await;
     let scene = Scene::with(|setup| setup.exporting(&collector, Protocol::Grpc)).await;

@@ -35,6 +35,7 @@ mod stand;
 mod targets;
 mod trailers;
 mod translation;
+mod tunnels;
 mod upgrades;
 mod upstreams;
 mod versions;

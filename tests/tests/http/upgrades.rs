@@ -8,7 +8,7 @@ use super::{
     wire::Wire,
 };
 
-const ASK: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\n\
+pub(crate) const ASK: &str = "GET /chat?room=1 HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\n\
     Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: chat, superchat\r\n\
     Sec-WebSocket-Extensions: permessage-deflate\r\nOrigin: http://shop\r\n\r\n";
@@ -18,7 +18,7 @@ const TAKE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Protocol: chat\r\n\r\n";
 
 /// Both ends after the upgrade.
-async fn upgraded(scene: &Scene, way: Way) -> (Wire, Wire) {
+pub(crate) async fn upgraded(scene: &Scene, way: Way) -> (Wire, Wire) {
     let (mut client, mut upstream) = scene.ask(way, ASK).await;
     let head = upstream.head().await;
     assert_eq!(head.line, "GET /chat?room=1 HTTP/1.1", "{way:?}");
@@ -29,7 +29,6 @@ async fn upgraded(scene: &Scene, way: Way) -> (Wire, Wire) {
 }
 
 #[tokio::test]
-#[ignore = "Upgrade is taken away as a field of the connection, and the app answers as if it was never asked"]
 async fn a_websocket_is_agreed_on_by_both_ends() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -61,7 +60,6 @@ async fn a_websocket_is_agreed_on_by_both_ends() {
 }
 
 #[tokio::test]
-#[ignore = "there is no upgrade"]
 async fn bytes_pass_both_ways_after_an_upgrade() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -83,7 +81,6 @@ async fn bytes_pass_both_ways_after_an_upgrade() {
 }
 
 #[tokio::test]
-#[ignore = "the 101 is passed on without the tunnel behind it, and the bytes are dropped"]
 async fn bytes_that_come_with_the_agreement_are_not_lost() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -100,7 +97,6 @@ async fn bytes_that_come_with_the_agreement_are_not_lost() {
 }
 
 #[tokio::test]
-#[ignore = "there is no upgrade"]
 async fn the_end_of_either_side_is_the_end_for_the_other() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -126,7 +122,6 @@ async fn the_end_of_either_side_is_the_end_for_the_other() {
 }
 
 #[tokio::test]
-#[ignore = "there is no upgrade"]
 async fn an_open_tunnel_is_not_cut_for_being_idle_between_requests() {
     let scene = Scene::with(|setup| {
         setup
@@ -181,7 +176,6 @@ async fn an_upgrade_that_is_declined_is_an_answer_like_any_other() {
 }
 
 #[tokio::test]
-#[ignore = "there is no upgrade"]
 async fn any_protocol_may_be_upgraded_to() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -225,7 +219,6 @@ async fn an_upgrade_to_h2c_goes_no_further() {
 }
 
 #[tokio::test]
-#[ignore = "the 101 is passed on, without any tunnel"]
 async fn a_101_to_another_protocol_than_was_asked_for_is_broken() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -240,7 +233,6 @@ async fn a_101_to_another_protocol_than_was_asked_for_is_broken() {
 }
 
 #[tokio::test]
-#[ignore = "there is no upgrade"]
 async fn the_span_of_a_websocket_has_its_tunnel() {
     let collector = Collector::start().await;
     let scene = Scene::with(|setup| setup.exporting(&collector, Protocol::Grpc)).await;
@@ -256,7 +248,6 @@ async fn the_span_of_a_websocket_has_its_tunnel() {
 }
 
 #[tokio::test]
-#[ignore = "there is no upgrade, and SETTINGS_ENABLE_CONNECT_PROTOCOL is not said"]
 async fn a_websocket_in_http2_is_an_upgrade_in_http1() {
     // RFC 8441.
     let scene = Scene::with(|setup| setup.flag("app-protocol", "http1")).await;
