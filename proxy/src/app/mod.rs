@@ -189,8 +189,12 @@ impl Bound {
             .tracing
             .as_ref()
             .map_or(1.0, |t| t.correlation_threshold);
-        let correlator =
+        let mut correlator =
             Correlator::new(threshold, ambient::now()).with_grace(config.forwarders.grace);
+        if taken.is_successor() {
+            // Those of the process before, until it is gone.
+            correlator.unknown_begin();
+        }
         let correlator = Arc::new(Mutex::new(correlator));
         let (pipeline, worker) = match &config.tracing {
             None => {
@@ -340,7 +344,7 @@ impl Bound {
         let mut stacks = Stacks::new(
             &config,
             pipeline.clone(),
-            correlator,
+            correlator.clone(),
             signals,
             own_ports,
             tls.connector(),
@@ -409,6 +413,7 @@ impl Bound {
             stop: Mutex::new(Some(stop)),
             reload: Mutex::new(reload),
             taken: Mutex::new(Some((taken, handed))),
+            correlator,
             readiness,
             grace: grace_watch,
             callers: (inbound_drain, callers),
