@@ -61,6 +61,7 @@ fn record(start: Instant) -> Recorder {
         age: Duration::ZERO,
         ordinal: 1,
         peer: None,
+        tls: None,
     });
     recorder.sent(at(7));
     recorder.responded(at(8));

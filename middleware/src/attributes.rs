@@ -14,6 +14,7 @@ use crate::{
     propagation::Format,
     semconv as name,
     span::{Kind, Link, Span, Tunnel},
+    tls::Handshake,
 };
 
 /// The value of one attribute.
@@ -144,6 +145,28 @@ fn server(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
         each(name::NETWORK_PEER_ADDRESS, Value::Str(client.as_str()));
     }
     text(each, name::USER_AGENT_ORIGINAL, span.user_agent.as_str());
+    let Some(session) = &span.tls else { return };
+    handshake(session.handshake, each);
+    if span.tls_is_new {
+        let took = u64::try_from(session.took.as_nanos()).unwrap_or(u64::MAX);
+        each(name::TLS_HANDSHAKE, int(took));
+    }
+    if let Some(client) = &session.client {
+        text(each, name::TLS_CLIENT_SUBJECT, &client.subject);
+        text(each, name::TLS_CLIENT_ISSUER, &client.issuer);
+        text(
+            each,
+            name::TLS_CLIENT_NAME,
+            client.name().unwrap_or_default(),
+        );
+    }
+}
+
+fn handshake(handshake: Handshake, each: &mut impl FnMut(&'static str, Value<'_>)) {
+    each(name::TLS_PROTOCOL_NAME, Value::Str("tls"));
+    let version = handshake.version.name();
+    each(name::TLS_PROTOCOL_VERSION, Value::Str(version));
+    each(name::TLS_RESUMED, Value::Bool(handshake.resumed));
 }
 
 /// What only the side that asks knows.
@@ -156,6 +179,9 @@ fn client(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
         let address = Joined::<MAX_IP>::new(format_args!("{}", peer.ip()));
         each(name::NETWORK_PEER_ADDRESS, Value::Str(address.as_str()));
         each(name::NETWORK_PEER_PORT, Value::Int(peer.port().into()));
+    }
+    if let Some(shaken) = span.connection.and_then(|connection| connection.tls) {
+        handshake(shaken, each);
     }
     if span.resend_count > 0 {
         let count = Value::Int(span.resend_count.into());

@@ -44,6 +44,7 @@ pub mod sample;
 pub mod semconv;
 pub mod span;
 pub mod text;
+pub mod tls;
 pub mod trust;
 
 pub mod ambient;

@@ -32,7 +32,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::text::Inline;
+use crate::{text::Inline, tls::Handshake};
 
 /// One of the consecutive parts that the duration of an exchange is cut into, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -159,6 +159,8 @@ pub struct ConnectionUse {
     pub ordinal: u64,
     /// Its other end.
     pub peer: Option<SocketAddr>,
+    /// How it came to speak TLS; `None` in clear.
+    pub tls: Option<Handshake>,
 }
 
 /// Notes, as an exchange runs, when it enters each phase.

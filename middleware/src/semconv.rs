@@ -47,8 +47,16 @@ names! {
     TLS_CLIENT_SERVER_NAME = "tls.client.server_name";
     /// What TLS carries, where the handshake says so in clear.
     TLS_NEXT_PROTOCOL = "tls.next_protocol";
+    /// `tls`, where it is spoken.
+    TLS_PROTOCOL_NAME = "tls.protocol.name";
     /// `1.2` or `1.3`.
     TLS_PROTOCOL_VERSION = "tls.protocol.version";
+    /// Whether the handshake took up an earlier session.
+    TLS_RESUMED = "tls.resumed";
+    /// The distinguished name in the verified certificate of the client.
+    TLS_CLIENT_SUBJECT = "tls.client.subject";
+    /// The distinguished name of whoever signed that.
+    TLS_CLIENT_ISSUER = "tls.client.issuer";
     /// The `User-Agent` header.
     USER_AGENT_ORIGINAL = "user_agent.original";
 
@@ -72,6 +80,12 @@ names! {
     CONNECTION_AGE = "throughline.connection.age";
     /// Which exchange on its connection this was, from 1.
     CONNECTION_ORDINAL = "throughline.connection.ordinal";
+    /// How long the TLS handshake before the first request of a connection took, in nanoseconds: no
+    /// part of the request's own duration.
+    TLS_HANDSHAKE = "throughline.tls.handshake";
+    /// The alternative name that a client's verified certificate was issued for: its URI, or else its
+    /// first DNS name.
+    TLS_CLIENT_NAME = "throughline.tls.client.name";
     /// How the parent is known, such as `propagated` or `sole_candidate`.
     PARENT_EVIDENCE = "throughline.parent.evidence";
     /// How sure the parent is, in 0..1; on a link, how likely that span is the parent.

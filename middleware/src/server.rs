@@ -23,8 +23,9 @@ use crate::{
     propagation::{Propagator, baggage_value, signed::Signature},
     sample::Sampler,
     sink::Sink,
-    span::{Conflict, Kind, Link, Member, Relation, Span},
+    span::{Conflict, Kind, Link, Member, Relation, Scheme, Span},
     text::Inline,
+    tls::Session,
     trust::Trust,
 };
 
@@ -210,7 +211,7 @@ impl<T, S: Sink> Layer<T> for ServerLayer<S> {
 
 /// What a server can see of a request before its headers are complete: put into the request's
 /// extensions by whoever reads the socket.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Arrival {
     /// When the first byte of the request came, if that could be told apart.
     pub first_byte: Option<Instant>,
@@ -218,6 +219,17 @@ pub struct Arrival {
     pub headers: Instant,
     /// The other end of the connection.
     pub peer: Option<SocketAddr>,
+    /// What TLS told of the connection, and whether this is the first request on it; `None` in clear.
+    pub tls: Option<(Arc<Session>, bool)>,
+}
+
+impl Arrival {
+    /// Whether `trust` believes whoever this came from.
+    #[must_use]
+    pub fn is_trusted(&self, trust: &Trust) -> bool {
+        let names = self.tls.as_ref().map_or(&[][..], |(tls, _)| tls.names());
+        trust.includes_named(self.peer.map(|peer| peer.ip()), names)
+    }
 }
 
 /// The running exchange, in the extensions of its request: for whoever carries it on.
@@ -273,11 +285,17 @@ where
 
 impl<S: Sink> ServerLayer<S> {
     fn begin(&self, request: &mut request::Parts) -> (Hop, Option<Exchange>) {
-        let arrival = request.extensions.get::<Arrival>().copied();
+        let arrival = request.extensions.get::<Arrival>().cloned();
         // Whoever saw the headers come has just read the clock.
-        let now = arrival.map_or_else(ambient::now, |arrival| arrival.headers);
+        let now = arrival
+            .as_ref()
+            .map_or_else(ambient::now, |arrival| arrival.headers);
         let wall = ambient::wall();
-        let peer = arrival.and_then(|arrival| arrival.peer);
+        let peer = arrival.as_ref().and_then(|arrival| arrival.peer);
+        let is_trusted = arrival.as_ref().map_or_else(
+            || self.shared.trust.includes(None),
+            |arrival| arrival.is_trusted(&self.shared.trust),
+        );
         let propagator = &self.shared.propagator;
         let signature = Signature::of(&request.uri, &request.headers).to_app();
         let read = propagator.extract_signed(&request.headers, signature);
@@ -285,7 +303,7 @@ impl<S: Sink> ServerLayer<S> {
             self.sink.rejected(&read.rejected);
             propagator.discard(&read.rejected, &mut request.headers, signature);
         }
-        let (read, stranger) = if self.shared.trust.includes(peer.map(|peer| peer.ip())) {
+        let (read, stranger) = if is_trusted {
             (read, None)
         } else {
             propagator.forget(&mut request.headers, signature);
@@ -303,7 +321,7 @@ impl<S: Sink> ServerLayer<S> {
             return (Hop { context, recorder }, None);
         }
 
-        let first_byte = arrival.and_then(|arrival| arrival.first_byte);
+        let first_byte = arrival.as_ref().and_then(|arrival| arrival.first_byte);
         let recorder = match first_byte {
             Some(first_byte) => {
                 let recorder = Recorder::new(first_byte, Phase::Receive);
@@ -335,7 +353,13 @@ impl<S: Sink> ServerLayer<S> {
         if let Some(route) = self.shared.route.as_ref().and_then(|route| route(request)) {
             span.route = route;
         }
-        if arrival.is_none() {
+        let is_elsewhere = arrival.is_none();
+        if let Some((session, is_new)) = arrival.and_then(|arrival| arrival.tls) {
+            span.scheme = Scheme::Https;
+            span.tls = Some(session);
+            span.tls_is_new = is_new;
+        }
+        if is_elsewhere {
             // In an app the work of the handler begins here. Where somebody looks after connections,
             // a pool below says what comes first.
             recorder.enter(Phase::Wait, ambient::now());

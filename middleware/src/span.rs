@@ -16,6 +16,7 @@ use crate::{
     phase::{ConnectionUse, Failure, Party, Phase, Phases},
     propagation::{Format, Rejections, Remote},
     text::Inline,
+    tls::Session,
 };
 
 /// Which side of a hop a span describes.
@@ -317,6 +318,10 @@ pub struct Span {
     pub connection: Option<ConnectionUse>,
     /// What passed after the response, where it agreed on that.
     pub tunnel: Option<Box<Tunnel>>,
+    /// The caller's connection, where it speaks TLS; shared by all its requests.
+    pub tls: Option<Arc<Session>>,
+    /// Whether this is the first request after that connection's handshake.
+    pub tls_is_new: bool,
     /// What copied the context onto the call, where a forwarder that launched with the app did.
     pub forwarder: Option<&'static str>,
     /// The header format that the parent was read from.
@@ -370,6 +375,8 @@ impl Span {
             resend_count: 0,
             connection: None,
             tunnel: None,
+            tls: None,
+            tls_is_new: false,
             forwarder: None,
             context_source: None,
             context_conflict: None,

@@ -5,6 +5,8 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
+use crate::tls::{Name, NamePattern};
+
 /// The callers whose context is continued.
 ///
 /// ```
@@ -22,19 +24,28 @@ pub enum Trust {
     All,
     /// No caller: this is an edge.
     None,
-    /// The callers in these networks.
-    Networks(Vec<Network>),
+    /// The callers in these networks, and those whose certificate was verified for one of these names.
+    Callers(Vec<Network>, Vec<NamePattern>),
 }
 
 impl Trust {
     /// Whether the caller at this address is believed.
     #[must_use]
     pub fn includes(&self, peer: Option<IpAddr>) -> bool {
+        self.includes_named(peer, &[])
+    }
+
+    /// Whether the caller at this address, whose certificate was verified for these names, is believed.
+    #[must_use]
+    pub fn includes_named(&self, peer: Option<IpAddr>, names: &[Name]) -> bool {
         match self {
             Self::All => true,
             Self::None => false,
-            Self::Networks(networks) => {
+            Self::Callers(networks, patterns) => {
                 peer.is_some_and(|peer| networks.iter().any(|network| network.contains(peer)))
+                    || names
+                        .iter()
+                        .any(|name| patterns.iter().any(|pattern| pattern.matches(name)))
             }
         }
     }
@@ -45,9 +56,15 @@ impl fmt::Display for Trust {
         match self {
             Self::All => f.write_str("all"),
             Self::None => f.write_str("none"),
-            Self::Networks(networks) => {
-                for (i, network) in networks.iter().enumerate() {
-                    write!(f, "{}{network}", if i == 0 { "" } else { "," })?;
+            Self::Callers(networks, names) => {
+                let mut comma = "";
+                for network in networks {
+                    write!(f, "{comma}{network}")?;
+                    comma = ",";
+                }
+                for name in names {
+                    write!(f, "{comma}{name}")?;
+                    comma = ",";
                 }
                 Ok(())
             }
@@ -58,14 +75,23 @@ impl fmt::Display for Trust {
 impl FromStr for Trust {
     type Err = NotANetwork;
 
-    /// `all`, `none`, or networks with commas between them.
+    /// `all`, `none`, or networks and names of certificates with commas between them.
     fn from_str(text: &str) -> Result<Self, NotANetwork> {
         match text.trim() {
             "all" => Ok(Self::All),
             "none" => Ok(Self::None),
             list => {
-                let networks: Result<_, _> = list.split(',').map(str::parse).collect();
-                networks.map(Self::Networks)
+                let (mut networks, mut names) = (Vec::new(), Vec::new());
+                for item in list.split(',').map(str::trim) {
+                    // What has no letter is an address, and `all` is no name of a service.
+                    let may_be_name = item.contains("://")
+                        || (item.contains('.') && item.contains(|c: char| c.is_alphabetic()));
+                    match item.parse() {
+                        Ok(name) if may_be_name => names.push(name),
+                        _ => networks.push(item.parse()?),
+                    }
+                }
+                Ok(Self::Callers(networks, names))
             }
         }
     }
@@ -135,7 +161,8 @@ impl fmt::Display for NotANetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} is no network, as 10.0.0.0/8 and 2001:db8::/32 are; all and none stand alone",
+            "{:?} is no network, as 10.0.0.0/8 and 2001:db8::/32 are, and no name of a certificate, as \
+             *.shop.svc and spiffe://prod/* are; all and none stand alone",
             self.0
         )
     }
@@ -164,8 +191,24 @@ mod tests {
     }
 
     #[test]
+    fn a_verified_name_is_a_reason_to_believe() {
+        let trust: Trust = "10.0.0.0/8, spiffe://prod/*".parse().unwrap();
+        let stranger = Some("192.0.2.1".parse().unwrap());
+        let named = [Name::Uri("spiffe://prod/orders".into())];
+        assert!(trust.includes_named(stranger, &named));
+        assert!(!trust.includes_named(stranger, &[Name::Uri("spiffe://test/orders".into())]));
+        assert!(!trust.includes(stranger));
+        assert!(!Trust::None.includes_named(stranger, &named));
+    }
+
+    #[test]
     fn what_is_shown_is_what_can_be_read() {
-        for text in ["all", "none", "10.0.0.0/8,::1/128"] {
+        for text in [
+            "all",
+            "none",
+            "10.0.0.0/8,::1/128",
+            "::1/128,*.shop.svc,spiffe://prod/*",
+        ] {
             assert_eq!(text.parse::<Trust>().unwrap().to_string(), text);
         }
         for bad in ["", "10.0.0.0/33", "10.0.0/8", "10.0.0.0/+8", "all,::1", "x"] {

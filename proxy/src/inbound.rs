@@ -19,7 +19,7 @@ use throughline::{
     future::ResponseFuture,
     id::TraceId,
     phase::Recorder,
-    server::{Arrival, Hop, Server},
+    server::{Hop, Server},
     sink::Discard,
 };
 use tower::{Layer, Service};
@@ -225,9 +225,7 @@ impl Service<Request<Incoming>> for ToApp {
         };
         let ids = self.tracing.as_ref().and_then(|t| t.request_ids.as_ref());
         if let Some(ids) = ids {
-            let arrival = request.extensions().get::<Arrival>();
-            let peer = arrival.and_then(|arrival| arrival.peer);
-            ids.ensure(&mut request, peer, ambient::random);
+            ids.ensure(&mut request, ambient::random);
         }
         let (context, recorder) = match request.extensions_mut().remove::<Hop>() {
             Some(hop) => (Some(hop.context), hop.recorder),

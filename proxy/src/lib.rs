@@ -31,6 +31,7 @@ pub mod pool;
 mod reply;
 mod request_id;
 mod retry;
+pub mod tls;
 mod tunnel;
 mod watched;
 

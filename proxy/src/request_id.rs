@@ -4,10 +4,8 @@
 //! caller is kept and never altered; that of a stranger is replaced, because whoever can choose it can
 //! make two requests look like one.
 
-use std::net::SocketAddr;
-
 use http::{HeaderName, HeaderValue, Request};
-use throughline::{propagation::signed, trust::Trust};
+use throughline::{propagation::signed, server::Arrival, trust::Trust};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -24,18 +22,16 @@ impl RequestIds {
         Self { trust }
     }
 
-    /// Sees to it that a request of `peer` has an id that can be relied on. One that is signed is kept
-    /// in any case: the app would refuse the request without it.
-    pub fn ensure<B>(
-        &self,
-        request: &mut Request<B>,
-        peer: Option<SocketAddr>,
-        random: impl Fn() -> u64,
-    ) {
+    /// Sees to it that a request has an id that can be relied on. One that is signed is kept in any
+    /// case: the app would refuse the request without it.
+    pub fn ensure<B>(&self, request: &mut Request<B>, random: impl Fn() -> u64) {
         let (uri, headers) = (request.uri(), request.headers());
+        let is_trusted = || match request.extensions().get::<Arrival>() {
+            Some(arrival) => arrival.is_trusted(&self.trust),
+            None => self.trust.includes(None),
+        };
         let is_kept = headers.contains_key(X_REQUEST_ID)
-            && (self.trust.includes(peer.map(|peer| peer.ip()))
-                || signed::lists(uri, headers, &X_REQUEST_ID));
+            && (is_trusted() || signed::lists(uri, headers, &X_REQUEST_ID));
         if is_kept {
             return;
         }
@@ -61,7 +57,10 @@ fn uuid(bits: u128) -> [u8; 36] {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use throughline::ambient;
 
     fn ensured(trust: &str, given: Option<&'static str>, signature: Option<&str>) -> String {
         let mut request = Request::new(());
@@ -74,9 +73,14 @@ mod tests {
             let said = said.parse().unwrap();
             request.headers_mut().insert("authorization", said);
         }
-        let peer = Some(SocketAddr::from(([10, 0, 0, 1], 1)));
+        request.extensions_mut().insert(Arrival {
+            first_byte: None,
+            headers: ambient::now(),
+            peer: Some(SocketAddr::from(([10, 0, 0, 1], 1))),
+            tls: None,
+        });
         let ids = RequestIds::new(trust.parse().unwrap());
-        ids.ensure(&mut request, peer, || 0x0123_4567_89ab_cdef);
+        ids.ensure(&mut request, || 0x0123_4567_89ab_cdef);
         let headers = request.headers();
         assert_eq!(headers.get_all(X_REQUEST_ID).iter().count(), 1);
         headers[X_REQUEST_ID].to_str().unwrap().to_owned()

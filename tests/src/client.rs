@@ -90,8 +90,20 @@ impl Client {
     ///
     /// When nobody listens at `address`.
     pub async fn http1(address: SocketAddr) -> Self {
+        Self::http1_over(connect(address).await).await
+    }
+
+    /// Speaks HTTP/1.1 over this transport.
+    ///
+    /// # Panics
+    ///
+    /// Never: there is nothing to send yet.
+    pub async fn http1_over<T>(transport: T) -> Self
+    where
+        T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    {
         let (sender, connection) = http1::Builder::new()
-            .handshake(TokioIo::new(connect(address).await))
+            .handshake(TokioIo::new(transport))
             .await
             .expect("a handshake in HTTP/1 sends nothing");
         Self {

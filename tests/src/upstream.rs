@@ -26,6 +26,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::wait::until;
 
@@ -109,6 +110,36 @@ impl Upstream {
                 let served = http2::Builder::new(TokioExecutor::new())
                     .serve_connection(TokioIo::new(stream), service);
                 let _ = served.await;
+            }
+        })
+        .await
+    }
+
+    /// A server that speaks TLS, and on it what the handshake chose.
+    pub async fn tls<F, A>(config: Arc<ServerConfig>, answer: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Response<Body>> + Send + 'static,
+    {
+        Self::raw(move |stream, _| {
+            let answer = answer.clone();
+            let acceptor = TlsAcceptor::from(config.clone());
+            async move {
+                let Ok(stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let service = service_fn(move |request| {
+                    let answer = answer(request);
+                    async move { Ok::<_, Infallible>(answer.await) }
+                });
+                let io = TokioIo::new(stream);
+                let _ = if is_http2 {
+                    let builder = http2::Builder::new(TokioExecutor::new());
+                    builder.serve_connection(io, service).await
+                } else {
+                    http1::Builder::new().serve_connection(io, service).await
+                };
             }
         })
         .await

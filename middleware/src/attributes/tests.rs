@@ -7,6 +7,7 @@
 
 use std::{
     collections::HashSet,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -20,6 +21,7 @@ use crate::{
     propagation::Reason,
     span::{Conflict, Evidence, Parentage, Relation, Scheme, Tls},
     text::Inline,
+    tls::{self, Handshake, Session},
 };
 
 fn span(kind: Kind) -> Span {
@@ -134,6 +136,7 @@ fn a_client_span_says_everything_it_knows() {
         age: Duration::from_micros(5),
         ordinal: 3,
         peer: Some("10.0.0.7:80".parse().unwrap()),
+        tls: None,
     });
     span.parentage = Some(Parentage {
         evidence: Evidence::SoleCandidate,
@@ -317,4 +320,58 @@ fn a_tunnel_says_what_passed_and_who_ended_it() {
     span.failure = recorder.failure();
     assert_eq!(value(&span, "throughline.ended_by").unwrap(), "\"proxy\"");
     assert_eq!(value(&span, "error.type").unwrap(), "\"shutdown\"");
+}
+
+#[test]
+fn a_server_span_says_who_the_client_is_and_the_first_how_long_the_handshake_took() {
+    let mut span = span(Kind::Server);
+    span.tls = Some(Arc::new(Session {
+        handshake: Handshake {
+            version: tls::Version::Tls13,
+            resumed: false,
+        },
+        took: Duration::from_micros(7),
+        client: Some(tls::Client {
+            subject: "CN=orders".into(),
+            issuer: "CN=ca".into(),
+            names: [tls::Name::Uri("spiffe://prod/orders".into())].into(),
+        }),
+    }));
+    let named = [
+        ("tls.protocol.name", Some("\"tls\"")),
+        ("tls.protocol.version", Some("\"1.3\"")),
+        ("tls.resumed", Some("false")),
+        ("tls.client.subject", Some("\"CN=orders\"")),
+        ("tls.client.issuer", Some("\"CN=ca\"")),
+        (
+            "throughline.tls.client.name",
+            Some("\"spiffe://prod/orders\""),
+        ),
+        ("throughline.tls.handshake", None),
+    ];
+    for (name, expected) in named {
+        assert_eq!(value(&span, name).as_deref(), expected, "{name}");
+    }
+    span.tls_is_new = true;
+    let took = value(&span, "throughline.tls.handshake");
+    assert_eq!(took.as_deref(), Some("7000"));
+}
+
+#[test]
+fn a_span_speaks_of_the_tls_of_its_own_side() {
+    for (kind, expected) in [(Kind::Client, Some("\"1.2\"")), (Kind::Server, None)] {
+        let mut span = span(kind);
+        span.connection = Some(ConnectionUse {
+            reused: false,
+            age: Duration::ZERO,
+            ordinal: 1,
+            peer: None,
+            tls: Some(Handshake {
+                version: tls::Version::Tls12,
+                resumed: true,
+            }),
+        });
+        let got = value(&span, "tls.protocol.version");
+        assert_eq!(got.as_deref(), expected, "{kind:?}");
+    }
 }

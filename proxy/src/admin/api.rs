@@ -17,7 +17,7 @@ use throughline::{
     span::{Kind, Span},
 };
 
-use super::respond;
+use super::{respond, tls_view as tls};
 use crate::export::memory::{Memory, Summary};
 
 /// How many traces are listed where nobody says.
@@ -132,6 +132,9 @@ struct SpanView {
     client: Option<IpAddr>,
     resend_count: u32,
     connection: Option<ConnectionView>,
+    /// Of the caller's connection where it was answered, of the upstream's where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<tls::View>,
     context_source: Option<&'static str>,
     /// The context in another format that named another trace, and lost.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -240,6 +243,7 @@ fn view(span: &Span) -> SpanView {
             ordinal: used.ordinal,
             peer: used.peer.map(|peer| peer.to_string()),
         }),
+        tls: tls::View::of(span),
         context_source: span.context_source.map(|format| format.name()),
         context_conflict: span.context_conflict.map(|conflict| ConflictView {
             format: conflict.format.name(),

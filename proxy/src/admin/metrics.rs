@@ -22,6 +22,7 @@ use crate::{
     owners::Status,
     pipeline::{Counters, Forwarded, Ledger},
     settle::Verdict,
+    tls::{self, Reload, Side},
 };
 
 pub(super) fn answer(
@@ -30,8 +31,9 @@ pub(super) fn answer(
     ledger: &Ledger,
     counters: &Counters,
     process_evidence: Status,
+    tls: &tls::Counters,
 ) -> Response<Bytes> {
-    let body = render(service, started, ledger, counters, process_evidence);
+    let body = render(service, started, ledger, counters, process_evidence, tls);
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
     respond(StatusCode::OK, content_type, body.into())
 }
@@ -42,6 +44,7 @@ fn render(
     ledger: &Ledger,
     counters: &Counters,
     process_evidence: Status,
+    tls: &tls::Counters,
 ) -> String {
     let mut page = Page {
         text: String::with_capacity(4096),
@@ -161,6 +164,8 @@ fn render(
         }
     }
 
+    handshakes(&mut page, tls);
+
     page.family(
         "throughline_build_info",
         "gauge",
@@ -177,6 +182,47 @@ fn render(
     let since = started.duration_since(SystemTime::UNIX_EPOCH);
     page.sample(&[], since.unwrap_or_default().as_secs_f64());
     page.text
+}
+
+fn handshakes(page: &mut Page, tls: &tls::Counters) {
+    page.family(
+        "throughline_tls_handshakes_total",
+        "counter",
+        "TLS handshakes that ended well, with callers and with upstreams.",
+    );
+    for side in Side::ALL {
+        page.sample(&[("side", side.name())], tls.handshakes(side));
+    }
+    page.family(
+        "throughline_tls_handshake_failures_total",
+        "counter",
+        "TLS handshakes that failed, by reason.",
+    );
+    for side in Side::ALL {
+        for reason in tls::Reason::ALL {
+            let labels = [("side", side.name()), ("reason", reason.name())];
+            page.sample(&labels, tls.failures(side, reason));
+        }
+    }
+    page.family(
+        "throughline_tls_reloads_total",
+        "counter",
+        "How often certificates were read again; refused means that the old ones stay.",
+    );
+    for outcome in Reload::ALL {
+        page.sample(&[("outcome", outcome.name())], tls.reloads(outcome));
+    }
+    let ends = tls.ends();
+    if !ends.is_empty() {
+        page.family(
+            "throughline_tls_certificate_not_after_seconds",
+            "gauge",
+            "When each of our own certificates ends, in seconds since 1970.",
+        );
+        for end in ends {
+            page.sample(&[("certificate", &end.certificate)], end.seconds);
+        }
+    }
 }
 
 /// The text so far, and the metric family that samples are added to.
@@ -250,6 +296,7 @@ mod tests {
             &ledger,
             pipeline.counters(),
             Status::OtherNamespace,
+            &tls::Counters::default(),
         )
     }
 
@@ -269,6 +316,9 @@ mod tests {
             "throughline_correlation_coverage 1",
             "throughline_process_evidence_available{reason=\"pid_namespace\"} 0",
             "throughline_context_rejected_total{format=\"tracecontext\",reason=\"trace_id\"} 1",
+            "throughline_tls_handshakes_total{side=\"inbound\"} 0",
+            "throughline_tls_handshake_failures_total{side=\"upstream\",reason=\"expired\"} 0",
+            "throughline_tls_reloads_total{outcome=\"refused\"} 0",
             "process_start_time_seconds 1.5",
         ] {
             assert!(page.lines().any(|l| l == line), "no {line:?} in\n{page}");

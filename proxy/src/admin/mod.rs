@@ -7,6 +7,7 @@ mod api;
 mod correlation;
 mod health;
 mod metrics;
+mod tls_view;
 
 use std::{
     sync::{Arc, Mutex},
@@ -20,6 +21,7 @@ use crate::{
     correlate::Correlator,
     owners::{Owners, Status},
     pipeline::Pipeline,
+    tls,
 };
 
 pub use health::{Readiness, State};
@@ -36,6 +38,7 @@ struct Inner {
     started: SystemTime,
     owners: Option<Owners>,
     correlator: Option<Arc<Mutex<Correlator>>>,
+    tls: Arc<tls::Counters>,
 }
 
 impl Inner {
@@ -71,6 +74,7 @@ impl Admin {
             started,
             owners: None,
             correlator: None,
+            tls: Arc::default(),
         }))
     }
 
@@ -88,6 +92,15 @@ impl Admin {
     pub fn with_correlator(mut self, correlator: Option<Arc<Mutex<Correlator>>>) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.correlator = correlator;
+        }
+        self
+    }
+
+    /// Also says what came of TLS handshakes. Before the first clone.
+    #[must_use]
+    pub fn with_tls(mut self, counters: Arc<tls::Counters>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.tls = counters;
         }
         self
     }
@@ -110,6 +123,7 @@ impl Admin {
                 &admin.pipeline.ledger(),
                 admin.pipeline.counters(),
                 admin.process_evidence(),
+                &admin.tls,
             )),
             "/api/correlation" => Some(correlation::answer(
                 admin.correlator.as_deref(),

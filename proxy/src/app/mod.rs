@@ -42,6 +42,7 @@ use crate::{
     request_id::RequestIds,
     settle::Settlement,
     signals::Signals,
+    tls::Tls,
     values::Secret,
 };
 
@@ -145,15 +146,19 @@ pub struct Bound {
     correlator: Arc<Mutex<Correlator>>,
     /// What the app's threads say of themselves.
     signals: Option<Signals>,
+    /// Certificates, keys and authorities.
+    tls: Tls,
 }
 
 impl Bound {
-    /// Takes the ports and starts the pipeline.
+    /// Reads the certificates, takes the ports and starts the pipeline.
     ///
     /// # Errors
     ///
-    /// When a port cannot be bound, or the exporter's configuration is wrong.
+    /// When a certificate is not what it should be, a port cannot be bound, or the exporter's
+    /// configuration is wrong.
     pub fn bind(config: Config) -> anyhow::Result<Self> {
+        let tls = Tls::load(config.tls.clone())?;
         let signal_file = config.forwarders.signal_file.as_deref();
         let signals = signal_file.map(|file| hear(file, &config)).transpose()?;
         // A sidecar that does not trace has a pipeline too: an empty account is an account.
@@ -199,6 +204,7 @@ impl Bound {
             worker,
             correlator,
             signals,
+            tls,
         })
     }
 
@@ -212,6 +218,12 @@ impl Bound {
             admin: self.admin.as_ref().and_then(address),
             routes: self.routes.iter().filter_map(address).collect(),
         }
+    }
+
+    /// The handle on its certificates, to read them again.
+    #[must_use]
+    pub fn tls(&self) -> Tls {
+        self.tls.clone()
     }
 
     /// The handle on its spans.
@@ -239,6 +251,7 @@ impl Bound {
             worker,
             correlator,
             signals,
+            tls,
         } = self;
 
         let mut own_ports: Vec<u16> = addresses.outbound.iter().map(SocketAddr::port).collect();
@@ -247,7 +260,7 @@ impl Bound {
             own_ports,
             ..config.pool
         };
-        let pool = Pool::new(limits, pool::tls_config());
+        let pool = Pool::new(limits, tls.connector());
         let owners = owners(&config);
         let stacks = Stacks::new(&config, &pipeline, owners.as_ref(), &correlator, signals);
 
@@ -260,7 +273,11 @@ impl Bound {
         let mut callers = Vec::new();
         let mut calls = Vec::new();
         if let (Some(listener), Some(app)) = (inbound, &config.app) {
-            let app = pool.upstream(&Origin::http(&app.host, app.port), config.app_protocol);
+            let origin = match app.is_tls {
+                true => Origin::https(&app.host, app.port),
+                false => Origin::http(&app.host, app.port),
+            };
+            let app = pool.upstream(&origin, config.app_protocol);
             let mut stack = Inbound::new(app, stacks.inbound());
             if config.listen.transparent {
                 stack = stack.redirected(pool.clone(), config.app_protocol);
@@ -270,7 +287,8 @@ impl Bound {
                 config.listen,
                 inbound_watch.clone(),
                 Some(pipeline.clone()),
-            );
+            )
+            .with_tls(tls.server());
             callers.push(traffic.add(listener, listen, inbound_watch)?);
         }
         if let Some(listener) = outbound {
@@ -284,12 +302,15 @@ impl Bound {
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
         traffic.beside(async move { pool.tend().await });
+        let tls_counters = tls.counters();
+        traffic.beside(tls.watch());
 
         let mut operators = Endpoints::new("admin", 1);
         if let Some(listener) = admin {
             let admin = Admin::new(&config.name, pipeline, readiness.clone(), ambient::wall())
                 .with_owners(owners)
-                .with_correlator(config.tracing.is_some().then_some(correlator));
+                .with_correlator(config.tracing.is_some().then_some(correlator))
+                .with_tls(tls_counters);
             let listen = Listener::new(Operators(admin), config.listen, admin_watch.clone(), None);
             operators.add(listener, listen, admin_watch)?;
         }

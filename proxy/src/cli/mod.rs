@@ -73,7 +73,10 @@ impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         match error.downcast::<crate::config::Error>() {
             Ok(error) => error.into(),
-            Err(error) => Self::Runtime(error),
+            Err(error) => match error.downcast::<crate::tls::Error>() {
+                Ok(error) => Self::Configuration(error.to_string()),
+                Err(error) => Self::Runtime(error),
+            },
         }
     }
 }

@@ -217,12 +217,14 @@ fn next_content<'de, A: MapAccess<'de>>(
         Shape::List => content(map.next_value::<Spanned<Many>>()?, |many| many.0),
         Shape::Pairs => content(map.next_value::<Spanned<Pairs>>()?, |pairs| pairs.0),
         Shape::Routes => content(map.next_value::<Spanned<Routes>>()?, |routes| routes.0),
+        Shape::KeyPairs => content(map.next_value::<Spanned<KeyPairs>>()?, |pairs| pairs.0),
     })
 }
 
 struct Many(Content);
 struct Pairs(Content);
 struct Routes(Content);
+struct KeyPairs(Content);
 
 impl<'de> Deserialize<'de> for Many {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -242,6 +244,22 @@ impl<'de> Deserialize<'de> for Routes {
             .deserialize_any(Reader(Shape::Routes))
             .map(Self)
     }
+}
+
+impl<'de> Deserialize<'de> for KeyPairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(Reader(Shape::KeyPairs))
+            .map(Self)
+    }
+}
+
+/// A certificate in the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyPair {
+    certificate: String,
+    key: Option<String>,
 }
 
 /// A route in the file.
@@ -265,6 +283,9 @@ impl<'de> Visitor<'de> for Reader {
             Shape::Pairs => "a mapping, as in `{ key: value }`",
             Shape::Routes => {
                 "a list of routes, as in `[{ listen: 127.0.0.1:9001, upstream: stock:80 }]`"
+            }
+            Shape::KeyPairs => {
+                "a list of certificates, as in `[{ certificate: /tls/tls.crt, key: /tls/tls.key }]`"
             }
         })
     }
@@ -306,6 +327,15 @@ impl<'de> Visitor<'de> for Reader {
                 let Route { listen, upstream } = route.value;
                 texts.push(format!("{listen}={upstream}"));
                 items.push(at(route.referenced));
+            }
+        } else if self.0 == Shape::KeyPairs {
+            while let Some(pair) = seq.next_element::<Spanned<KeyPair>>()? {
+                let KeyPair { certificate, key } = pair.value;
+                texts.push(match key {
+                    Some(key) => format!("{certificate}={key}"),
+                    None => certificate,
+                });
+                items.push(at(pair.referenced));
             }
         } else {
             while let Some(text) = seq.next_element::<Spanned<String>>()? {
@@ -380,6 +410,13 @@ mod tests {
                 "routes"
             ),
             many(&["127.0.0.1:1=stock:80"])
+        );
+        assert_eq!(
+            written(
+                "inbound_tls: [{certificate: a.crt, key: a.key}, {certificate: both.pem}]",
+                "inbound_tls"
+            ),
+            many(&["a.crt=a.key", "both.pem"])
         );
         assert_eq!(
             written("otlp_headers: {a: 1, b: x}", "otlp_headers"),
@@ -460,6 +497,14 @@ mod tests {
             (
                 "routes: [a=b]\n",
                 ["t.yaml:1:10: routes", "upstream: stock:80"],
+            ),
+            (
+                "inbound_tls: [{key: a.key}]\n",
+                ["t.yaml:1:", "`certificate`"],
+            ),
+            (
+                "inbound_tls: [a.crt]\n",
+                ["t.yaml:1:", "certificate: /tls/tls.crt"],
             ),
             ("app: 1\n---\napp: 2\n", ["t.yaml:", "multiple"]),
             ("app: *nobody\n", ["t.yaml:1:6: app", "unknown"]),

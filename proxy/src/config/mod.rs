@@ -31,7 +31,7 @@ pub use self::{
     origin::{Origin, Source, Warning},
     resolve::resolve,
 };
-use crate::{export, forwarders, listen, outbound::Route, pipeline, pool, values};
+use crate::{export, forwarders, listen, outbound::Route, pipeline, pool, tls, values};
 
 /// Everything that the sidecar is told, checked and complete.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,6 +54,8 @@ pub struct Config {
     pub listen: listen::Config,
     /// What upstreams are allowed.
     pub pool: pool::Config,
+    /// Certificates, keys and authorities.
+    pub tls: tls::Config,
     /// What a started command calls directly, separated by commas; empty empties its `NO_PROXY`.
     pub no_proxy: String,
     /// How long a shutdown may take.
@@ -106,10 +108,15 @@ pub struct AppAddress {
     pub host: String,
     /// The port, never 0.
     pub port: u16,
+    /// Whether it is spoken to over TLS.
+    pub is_tls: bool,
 }
 
 impl fmt::Display for AppAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_tls {
+            f.write_str("https://")?;
+        }
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
         } else {

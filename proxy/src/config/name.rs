@@ -138,6 +138,7 @@ mod tests {
             ("::1", None),
         ] {
             let app = AppAddress {
+                is_tls: false,
                 host: host.to_owned(),
                 port: 1,
             };

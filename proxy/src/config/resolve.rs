@@ -1,5 +1,7 @@
 //! From the sources to the configuration: the one place where settings get their meaning.
 
+use std::path::PathBuf;
+
 use super::{
     Config, Error, Resolved, Sources, Tracing, env, file,
     layer::{Entry, Layer, Layers},
@@ -10,7 +12,7 @@ use super::{
     together,
     value::{Exporter, List, OrPropagators},
 };
-use crate::{export::otlp, forwarders, listen, pipeline, pool, values};
+use crate::{export::otlp, forwarders, listen, pipeline, pool, tls as tls_room, values};
 use throughline::propagation::{Format, Propagator};
 
 /// More threads than this are not worth their memory beside an app, unless somebody asks for them.
@@ -108,6 +110,7 @@ fn compose(
             max_connections: settings.max_connections.size(),
             own_ports: Vec::new(),
         },
+        tls: tls(&settings, inbound.is_some(), layers)?,
         no_proxy: settings.no_proxy.0.clone(),
         shutdown_grace: settings.shutdown_grace.0,
         workers,
@@ -121,6 +124,72 @@ fn compose(
         tracing: tracing(&settings, layers, warnings)?,
         app: settings.app.0,
         routes: settings.routes.0,
+    })
+}
+
+/// Certificates and authorities, each of which has something that it is for.
+fn tls(settings: &Settings, has_inbound: bool, layers: &Layers) -> Result<tls_room::Config, Error> {
+    let refused = |text: &str| Err(Error::Together(text.to_owned()));
+    let certificates = settings.inbound_tls.0.clone();
+    let client_ca = settings.client_ca.texts();
+    if certificates.is_empty() {
+        for (key, is_set) in [
+            ("client_ca", !client_ca.is_empty()),
+            ("inbound_plaintext", settings.inbound_plaintext.0),
+        ] {
+            if is_set {
+                return refused(&format!(
+                    "{key} is given, but callers are spoken to in clear; give --inbound-tls \
+                     CERTIFICATE=KEY, or leave {key} away"
+                ));
+            }
+        }
+    } else if !has_inbound {
+        return refused(
+            "inbound_tls is given, but there is no inbound listener to speak it; give --app PORT and \
+             --inbound ADDRESS, or leave inbound_tls away",
+        );
+    }
+    if client_ca.is_empty() {
+        for (key, is_set) in [
+            ("client_auth", layers.is_given("client_auth")),
+            ("client_names", !settings.client_names.0.is_empty()),
+        ] {
+            if is_set {
+                return refused(&format!(
+                    "{key} is given, but clients are not asked for certificates; give --client-ca \
+                     FILE, or leave {key} away"
+                ));
+            }
+        }
+    }
+    let (certificate, key) = (&settings.upstream_certificate.0, &settings.upstream_key.0);
+    if let (None, Some(_)) = (certificate, key) {
+        return refused(
+            "upstream_key is given, but not the certificate that it belongs to; give \
+             --upstream-certificate FILE",
+        );
+    }
+    let upstream_ca = settings.upstream_ca.texts();
+    let (system, files): (Vec<_>, Vec<_>) =
+        upstream_ca.into_iter().partition(|name| name == "system");
+    Ok(tls_room::Config {
+        inbound: (!certificates.is_empty()).then(|| tls_room::Inbound {
+            certificates,
+            plaintext: settings.inbound_plaintext.0,
+            client_ca: client_ca.into_iter().map(PathBuf::from).collect(),
+            client_auth: settings.client_auth,
+            client_names: settings.client_names.0.clone(),
+        }),
+        upstream: tls_room::Upstream {
+            system_roots: !system.is_empty(),
+            ca: files.into_iter().map(PathBuf::from).collect(),
+            certificate: certificate.clone().map(|certificate| tls_room::Pair {
+                key: key.clone().unwrap_or_else(|| certificate.clone()),
+                certificate,
+            }),
+            names: settings.upstream_names.0.clone(),
+        },
     })
 }
 
@@ -271,7 +340,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Origin;
+    use crate::{config::Origin, tls::ClientAuth};
 
     fn sources(flags: &[(&str, &str)], environment: &[(&str, &str)], file: &str) -> Sources {
         let map = |pairs: &[(&str, &str)]| {
@@ -360,6 +429,60 @@ mod tests {
         ] {
             let resolved = resolve(&sources(flags, environment, file)).unwrap();
             assert_eq!(origin(&resolved, "name"), expected);
+        }
+    }
+
+    #[test]
+    fn certificates_and_authorities_find_their_sides() {
+        let file = "{app: 'https://shop:8443', inbound_tls: [{certificate: a.crt, key: a.key}], \
+                    client_ca: [c.crt], client_names: ['*.shop.svc'], client_auth: optional, \
+                    upstream_ca: [system, u.crt], upstream_certificate: both.pem, \
+                    upstream_names: {shop: shop.svc}}";
+        let config = resolve(&sources(&[], &[], file)).unwrap().config;
+        assert!(config.app.unwrap().is_tls);
+        let inbound = config.tls.inbound.unwrap();
+        assert_eq!(inbound.certificates[0].key, PathBuf::from("a.key"));
+        assert_eq!(inbound.client_ca, [PathBuf::from("c.crt")]);
+        assert_eq!(inbound.client_auth, ClientAuth::Optional);
+        assert!(!inbound.plaintext);
+        let upstream = config.tls.upstream;
+        assert!(upstream.system_roots);
+        assert_eq!(upstream.ca, [PathBuf::from("u.crt")]);
+        assert_eq!(upstream.certificate.unwrap().key, PathBuf::from("both.pem"));
+        assert_eq!(upstream.names[0].0, "shop");
+
+        let tls = resolve(&Sources::default()).unwrap().config.tls;
+        assert_eq!(tls, tls_room::Config::default());
+        let only = resolve(&sources(&[("upstream_ca", "u.crt")], &[], ""));
+        assert!(!only.unwrap().config.tls.upstream.system_roots);
+    }
+
+    #[test]
+    fn what_tls_is_told_has_something_that_it_is_for() {
+        for (file, part) in [
+            (
+                "{app: 1, client_ca: [c.crt]}",
+                "client_ca is given, but callers are spoken to in clear",
+            ),
+            (
+                "{app: 1, inbound_plaintext: on}",
+                "inbound_plaintext is given, but callers are spoken to in clear",
+            ),
+            (
+                "{inbound: off, inbound_tls: [{certificate: a}]}",
+                "inbound_tls is given, but there is no inbound listener",
+            ),
+            (
+                "{app: 1, inbound_tls: [{certificate: a}], client_auth: optional}",
+                "client_auth is given, but clients are not asked",
+            ),
+            (
+                "upstream_key: a",
+                "upstream_key is given, but not the certificate",
+            ),
+        ] {
+            let error = error(&sources(&[], &[], file));
+            assert!(error.contains(part), "{file}: {error}");
         }
     }
 

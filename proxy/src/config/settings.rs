@@ -8,19 +8,20 @@
 use std::net::SocketAddr;
 
 use http::HeaderName;
-use throughline::{propagation::Format, trust::Trust};
+use throughline::{propagation::Format, tls::NamePattern, trust::Trust};
 
 use super::{
     layer::Layers,
     value::{
         App, Attributes, Bad, Bytes, Confidence, Count, Endpoint, Exporter, FilePath, Forwarders,
-        Headers, Hosts, Level, List, NamedSampler, OrOff, OrPropagators, Pause, Routes, Shape,
-        Switch, Text, Timeout, Value, Workers, Written,
+        Headers, HostNames, Hosts, KeyPairs, Level, List, NamedSampler, OrOff, OrPropagators,
+        Pause, Routes, Shape, Switch, Text, Timeout, Value, Workers, Written,
     },
 };
 use crate::{
     export::otlp::{Compression, Protocol as OtlpProtocol},
     pool,
+    tls::ClientAuth,
     values::Source as ValueSource,
 };
 
@@ -127,11 +128,12 @@ settings! {
         name: Text { "NAME", default "", example "orders",
             otel ["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"] }
 
-        /// Where the app listens: a port of this host, or a host and a port.
+        /// Where the app listens: a port of this host, or a host and a port; with `https://` in front
+        /// where it speaks TLS, so that its certificate is checked (`upstream_ca`, `upstream_names`).
         app: App { "ADDRESS", default "", example "127.0.0.1:3000" }
 
         /// What the app is spoken to in: `http1`, `h2c`, or `auto` for what the caller speaks, as far
-        /// as the app turns out to understand it.
+        /// as the app turns out to understand it. Over TLS the handshake tells, and `h2c` is `h2`.
         app_protocol: pool::Protocol { "PROTOCOL", default "auto", example "auto" }
 
         /// What is said about the service on every span, as `key=value` pairs: text is
@@ -168,6 +170,46 @@ settings! {
         no_proxy: Hosts { "HOSTS",
             default "169.254.169.254,169.254.170.2,localhost,127.0.0.1,::1",
             example "[169.254.169.254, 169.254.170.2, localhost, 127.0.0.1, \"::1\"]"; empty_counts }
+    }
+    "TLS" {
+        /// The certificates that callers are met with, in PEM: CERTIFICATE is the service's and those that
+        /// lead to its authority, KEY its private key, and one file may be both. Of several the client's
+        /// SNI chooses, by the names in them; the first is for whoever names none of these. In the file it
+        /// is a list of `certificate` and `key`. Without any, callers are spoken to in clear.
+        inbound_tls: KeyPairs { "CERTIFICATE=KEY", default "",
+            example "[{ certificate: /tls/tls.crt, key: /tls/tls.key }]" }
+
+        /// Whether `inbound` also takes requests in clear where it has certificates.
+        inbound_plaintext: Switch { "on|off", default "off", example "off" }
+
+        /// Files of the authorities, in PEM, that callers' certificates are trusted by. With them callers
+        /// are asked for a certificate, and it is said on spans who they are; `none` asks nobody.
+        client_ca: List<Text> { "FILES", default "none", example "[/tls/clients-ca.crt]" }
+
+        /// Whether callers must have a certificate, where `client_ca` is given: `required`, or `optional`
+        /// for those that have none.
+        client_auth: ClientAuth { "required|optional", default "required", example "required" }
+
+        /// The subject alternative names of which a caller's certificate must have one, DNS names and
+        /// URIs; `none` for any. `*` stands for one label, the first of a DNS name or the last of a
+        /// URI.
+        client_names: List<NamePattern> { "NAMES", default "none",
+            example "[\"*.shop.svc\", \"spiffe://prod/ns/shop/*\"]" }
+
+        /// The authorities that `https` upstreams, and the app, are trusted by: `system` for the roots of
+        /// this host, and files in PEM.
+        upstream_ca: List<Text> { "FILES", default "system", example "[system, /tls/ca.crt]" }
+
+        /// A certificate with its chain, in PEM, that is shown to upstreams that ask who we are.
+        upstream_certificate: FilePath { "FILE", default "", example "/tls/tls.crt" }
+
+        /// The private key to `upstream_certificate`, where it is not in the same file.
+        upstream_key: FilePath { "FILE", default "", example "/tls/tls.key" }
+
+        /// Upstreams whose certificate is issued for another name than their host's, as `HOST=NAME` or
+        /// `HOST:PORT=NAME`: a DNS name, which they are then also asked for (SNI), or a URI.
+        upstream_names: HostNames { "HOST=NAME", default "",
+            example "{ \"127.0.0.1:8443\": orders.shop, stock: \"spiffe://prod/ns/shop/stock\" }" }
     }
     "Limits" {
         /// How long a request's headers may take from their first byte, and a new connection until
@@ -243,7 +285,8 @@ settings! {
         /// The formats that are taken away from the app's calls.
         outbound_strip: List<Format> { "NAMES", default "none", example "[jaeger]" }
 
-        /// Whose trace context is continued: `all`, `none`, or the networks that callers are in. Of
+        /// Whose trace context is continued: `all`, `none`, or the networks that callers are in and
+        /// the names that their certificates were verified for (`client_ca`), as in `client_names`. Of
         /// others it is linked, and a trace begins here with a decision of our own.
         trust: Trust { "NETWORKS", default "all", example "[10.0.0.0/8, \"fd00::/8\"]" }
 

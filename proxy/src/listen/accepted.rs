@@ -11,11 +11,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use pingora_core::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream of pingora's.
-pub(super) struct Accepted(pub(super) Stream);
+use super::handshake::Transport;
+
+/// A stream of pingora's, in clear or over TLS.
+pub(super) struct Accepted(pub(super) Transport);
 
 impl fmt::Debug for Accepted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,7 +18,7 @@ use pin_project_lite::pin_project;
 use pingora_core::protocols::SocketDigest;
 use throughline::{
     ambient, context::TraceContext, exchange::Exchange, phase::Party, propagation::Rejections,
-    sink::Sink, span::Span,
+    sink::Sink, span::Span, tls::Session,
 };
 
 use super::Counted;
@@ -36,6 +36,8 @@ pub struct Connection {
     /// Whether `left_since` is set: looked at on every write.
     is_leaving: AtomicBool,
     pipeline: Option<Pipeline>,
+    /// What TLS told of it, and whether a request has been told; `None` in clear.
+    session: Option<(Arc<Session>, AtomicBool)>,
     /// The socket, to be asked whether the caller is still there.
     socket: Option<Arc<SocketDigest>>,
     /// How long a tunnel on it may carry nothing.
@@ -82,10 +84,24 @@ impl Connection {
             }),
             is_leaving: AtomicBool::new(false),
             pipeline,
+            session: None,
             socket,
             tunnel_idle_timeout,
             counted,
         }
+    }
+
+    /// The same connection, over TLS where there is a `session`.
+    pub(super) fn over(mut self, session: Option<Session>) -> Self {
+        self.session = session.map(|session| (Arc::new(session), AtomicBool::new(false)));
+        self
+    }
+
+    /// What TLS told of it, and whether the request that asks is the first.
+    pub(super) fn session(&self) -> Option<(Arc<Session>, bool)> {
+        let (session, told) = self.session.as_ref()?;
+        let is_first = !told.swap(true, Ordering::Relaxed);
+        Some((session.clone(), is_first))
     }
 
     /// The other end.

@@ -8,6 +8,7 @@
 
 mod accepted;
 mod connection;
+mod handshake;
 mod preface;
 mod redirected;
 
@@ -32,7 +33,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
-use throughline::{ambient, server::Arrival};
+use throughline::{ambient, server::Arrival, tls::Session};
 use tokio::sync::{Notify, watch};
 use tower::Service;
 
@@ -45,6 +46,7 @@ use self::{
 use crate::{
     bell::{self, First},
     hold::Holding,
+    tls::{MaybeTls, Server},
     watched::Watched,
 };
 
@@ -168,6 +170,7 @@ pub struct Listener<K> {
     connections: Arc<Connections>,
     drain: watch::Receiver<bool>,
     pipeline: Option<crate::pipeline::Pipeline>,
+    tls: Option<Server>,
 }
 
 impl<K> fmt::Debug for Listener<K> {
@@ -193,7 +196,15 @@ impl<K: Stack> Listener<K> {
             connections: Arc::default(),
             drain,
             pipeline,
+            tls: None,
         }
+    }
+
+    /// The same listener, speaking TLS on the terms of `server`.
+    #[must_use]
+    pub fn with_tls(mut self, server: Server) -> Self {
+        self.tls = Some(server);
+        self
     }
 
     /// Its open connections.
@@ -203,18 +214,23 @@ impl<K: Stack> Listener<K> {
     }
 
     /// Step 1 of the way of a request: serves all requests of one connection.
-    async fn serve(&self, mut stream: Stream, counted: Counted) {
+    async fn serve(&self, stream: Stream, counted: Counted) {
         let socket = stream.get_socket_digest();
         let destination = match (&socket, self.config.transparent) {
             (Some(socket), true) => redirected::destination(socket),
             _ => None,
         };
         let mut drain = self.drain.clone();
-        let opening = tokio::select! {
-            opening = self.opening(&mut stream, destination.is_some(), &mut drain) => opening,
+        let opened = tokio::select! {
+            opened = self.opening(stream, destination.is_some(), &mut drain) => opened,
             () = self.connections.until_cut() => None,
         };
-        let Some(opening) = opening else {
+        let Some(Opened {
+            stream,
+            session,
+            opening,
+        }) = opened
+        else {
             return;
         };
 
@@ -223,7 +239,7 @@ impl<K: Stack> Listener<K> {
             bytes,
             first_byte,
         } = opening;
-        let connection = Arc::new(Connection::new(
+        let connection = Connection::new(
             socket,
             destination,
             speech == Speech::Http2,
@@ -231,7 +247,8 @@ impl<K: Stack> Listener<K> {
             self.pipeline.clone(),
             self.config.tunnel_idle_timeout,
             Some(counted),
-        ));
+        );
+        let connection = Arc::new(connection.over(session));
         let service = Serve {
             service: Mutex::new(self.stack.service(&connection)),
             connection: connection.clone(),
@@ -281,25 +298,43 @@ impl<K: Stack> Listener<K> {
     /// How the connection begins; `None` if it ends before, or takes too long.
     async fn opening(
         &self,
-        stream: &mut Stream,
+        stream: Stream,
         is_redirected: bool,
         drain: &mut watch::Receiver<bool>,
-    ) -> Option<Opening> {
+    ) -> Option<Opened> {
+        let mut reading = pin!(self.open(stream, is_redirected));
+        let draining = async {
+            let _ = drain.wait_for(|draining| *draining).await;
+        };
+        let opened = tokio::select! {
+            biased;
+            opened = tokio::time::timeout(self.config.header_timeout, reading.as_mut()) => opened,
+            // Nothing was asked yet that we know of; but it may be on its way.
+            () = draining => tokio::time::timeout(LINGER, reading).await,
+        };
+        opened.ok()?
+    }
+
+    /// The handshake, where there is one, and the first bytes of the first request.
+    ///
+    /// A connection that was redirected begins on the same terms as any other: nobody gets around them.
+    async fn open(&self, stream: Stream, is_redirected: bool) -> Option<Opened> {
+        let terms = self.tls.as_ref().and_then(Server::terms);
+        let (mut stream, session) = match terms {
+            // In a box: most connections have no use for its room.
+            Some(terms) => Box::pin(handshake::greet(stream, terms)).await?,
+            None => (MaybeTls::Clear(stream), None),
+        };
         let decide = match is_redirected {
             true => redirected::decide,
             false => preface::decide,
         };
-        let mut reading = pin!(preface::read(stream, decide));
-        let draining = async {
-            let _ = drain.wait_for(|draining| *draining).await;
-        };
-        let opening = tokio::select! {
-            biased;
-            opening = tokio::time::timeout(self.config.header_timeout, reading.as_mut()) => opening,
-            // Nothing was asked yet that we know of; but it may be on its way.
-            () = draining => tokio::time::timeout(LINGER, reading).await,
-        };
-        opening.ok()?.ok()?
+        let opening = preface::read(&mut stream, decide).await.ok()??;
+        Some(Opened {
+            stream,
+            session,
+            opening,
+        })
     }
 
     /// Drives a connection to its end; on drain or after too long an idle time it takes no more
@@ -339,6 +374,13 @@ impl<K: Stack> Listener<K> {
             First::Side(()) => Ok(()),
         }
     }
+}
+
+/// A connection on which something has been asked.
+struct Opened {
+    stream: handshake::Transport,
+    session: Option<Session>,
+    opening: Opening,
 }
 
 /// How a connection is ended from our side.
@@ -385,10 +427,12 @@ where
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let now = ambient::now();
         let (first_byte, busy) = self.connection.request(now);
+        let tls = self.connection.session();
         request.extensions_mut().insert(Arrival {
             first_byte,
             headers: now,
             peer: self.connection.peer(),
+            tls,
         });
         // Every service here is ready at any time: what has limits makes the request wait instead.
         let mut service = self.service.lock().unwrap_or_else(PoisonError::into_inner);

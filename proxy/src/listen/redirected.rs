@@ -36,9 +36,7 @@ pub(super) fn decide(bytes: &[u8]) -> Option<Speech> {
     if method > MAX_METHOD {
         return Some(Speech::Other);
     }
-    let Some(rest) = bytes.get(method..).filter(|rest| !rest.is_empty()) else {
-        return None;
-    };
+    let rest = bytes.get(method..).filter(|rest| !rest.is_empty())?;
     match rest {
         [b' '] => return None,
         [b' ', b'/' | b'*', ..] if method > 0 => {}

@@ -6,14 +6,13 @@ use throughline::{
     ambient,
     phase::{ConnectionUse, Recorder},
 };
-use tokio::net::TcpStream;
 
 use super::{
     Error, Origin, Pool,
     dial::{self, Transport},
     upstream::noted,
 };
-use crate::target::Target;
+use crate::{target::Target, tls::Offer};
 
 impl<B> Pool<B>
 where
@@ -26,16 +25,17 @@ where
     /// # Errors
     ///
     /// [`Error`], which names the phase that it died in.
-    pub async fn connect(
+    pub(crate) async fn connect(
         &self,
         target: &Target,
         recorder: Option<&Recorder>,
-    ) -> Result<TcpStream, Error> {
+    ) -> Result<Transport, Error> {
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
         }
         let origin = Origin::http(&target.host, target.port);
-        let dialled = dial::dial(&origin, &self.0.config, &self.0.tls, recorder).await;
+        let dialled =
+            dial::dial(&origin, &self.0.config, &self.0.tls, Offer::Http1, recorder).await;
         let dialled = noted(dialled, recorder)?;
         if let Some(recorder) = recorder {
             recorder.connection(ConnectionUse {
@@ -43,11 +43,9 @@ where
                 age: std::time::Duration::ZERO,
                 ordinal: 1,
                 peer: dialled.peer,
+                tls: None,
             });
         }
-        match dialled.transport {
-            Transport::Clear(stream) => Ok(stream),
-            Transport::Tls(_) => unreachable!("the origin is one in clear"),
-        }
+        Ok(dialled.transport)
     }
 }

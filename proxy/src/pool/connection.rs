@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Instant};
 use throughline::{
     ambient,
     phase::{ConnectionUse, Phase, Recorder},
+    tls::Handshake,
 };
 
 use super::{dial::Dialled, wire::Wire};
@@ -17,6 +18,7 @@ pub(super) struct Connection<S> {
     pub(super) wire: Arc<Wire>,
     pub(super) peer: Option<SocketAddr>,
     local: Option<SocketAddr>,
+    tls: Option<Handshake>,
     /// The same connection as processes are held against, once somebody wants to know.
     socket: Option<Arc<Socket>>,
     pub(super) opened: Instant,
@@ -24,11 +26,12 @@ pub(super) struct Connection<S> {
     pub(super) idle_since: Instant,
 }
 
-/// The two ends of a connection.
+/// The two ends of a connection, and how they came to speak TLS.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Addresses {
     peer: Option<SocketAddr>,
     local: Option<SocketAddr>,
+    tls: Option<Handshake>,
 }
 
 impl Addresses {
@@ -36,6 +39,7 @@ impl Addresses {
         Self {
             peer: dialled.peer,
             local: dialled.local,
+            tls: dialled.tls,
         }
     }
 }
@@ -48,6 +52,7 @@ impl<S> Connection<S> {
             wire,
             peer: addresses.peer,
             local: addresses.local,
+            tls: addresses.tls,
             socket: None,
             opened: now,
             used: 0,
@@ -78,6 +83,7 @@ impl<S> Connection<S> {
                 age: now.saturating_duration_since(self.opened),
                 ordinal: self.used,
                 peer: self.peer,
+                tls: self.tls,
             });
         }
     }

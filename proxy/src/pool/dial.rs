@@ -3,28 +3,19 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
     time::Duration,
 };
 
 use throughline::{
     ambient,
     phase::{Phase, Recorder},
+    tls::Handshake,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    time::Instant,
-};
-use tokio_rustls::{
-    TlsConnector,
-    client::TlsStream,
-    rustls::{ClientConfig, RootCertStore, pki_types::ServerName},
-};
+use tokio::{net::TcpStream, time::Instant};
+use tokio_rustls::client::TlsStream;
 
 use super::{Cause, Config, Error, Origin};
+use crate::tls::{self, Connector, MaybeTls, Offer};
 
 /// A transport that is ready to speak HTTP.
 #[derive(Debug)]
@@ -34,14 +25,17 @@ pub(super) struct Dialled {
     pub(super) local: Option<SocketAddr>,
     /// The TLS handshake chose HTTP/2.
     pub(super) is_http2: bool,
+    /// How it came to speak TLS.
+    pub(super) tls: Option<Handshake>,
 }
 
 /// Connects to `origin` within the connect timeout, which covers the name, the address and the
-/// handshake.
+/// handshake, in which what is on `offer` is offered.
 pub(super) async fn dial(
     origin: &Origin,
     config: &Config,
-    tls: &Arc<ClientConfig>,
+    connector: &Connector,
+    offer: Offer,
     recorder: Option<&Recorder>,
 ) -> Result<Dialled, Error> {
     let timeout = config.connect_timeout;
@@ -77,28 +71,32 @@ pub(super) async fn dial(
             peer,
             local,
             is_http2: false,
+            tls: None,
         });
     }
 
     enter(Phase::Tls);
-    let name = ServerName::try_from(origin.host().to_owned())
-        .map_err(|error| Error::new(Cause::Tls, format!("{}: {error}", origin.host())))?;
-    let handshake = TlsConnector::from(tls.clone()).connect(name, stream);
+    let handshake = connector.connect(origin.host(), origin.port(), offer, stream);
     let stream = tokio::time::timeout_at(deadline, handshake)
         .await
         .map_err(|_| {
+            connector.timed_out();
             Error::new(
                 Cause::TlsTimeout,
                 format!("no handshake with {origin} in {timeout:?}"),
             )
         })?
-        .map_err(|error| Error::new(Cause::Tls, format!("handshake with {origin}: {error}")))?;
-    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        .map_err(|failure| {
+            let cause = Cause::Tls(failure.reason);
+            Error::new(cause, format!("handshake with {origin}: {failure}"))
+        })?;
+    let (handshake, is_http2) = tls::shaken(&stream);
     Ok(Dialled {
         transport: Transport::Tls(Box::new(stream)),
         peer,
         local,
         is_http2,
+        tls: Some(handshake),
     })
 }
 
@@ -158,79 +156,5 @@ async fn connect(
     Err(last)
 }
 
-/// What TLS upstreams are checked against: the roots of this system.
-///
-/// Without any, every `https` upstream fails its handshake and says so; clear ones are not concerned.
-#[must_use]
-pub fn tls_config() -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    for error in &native.errors {
-        tracing::warn!(%error, "a root certificate could not be read");
-    }
-    roots.add_parsable_certificates(native.certs);
-    let mut config = ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Arc::new(config)
-}
-
 /// A TCP connection, in clear or not.
-#[derive(Debug)]
-pub(super) enum Transport {
-    Clear(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-macro_rules! either {
-    ($self:expr, $stream:ident => $call:expr) => {
-        match $self.get_mut() {
-            Self::Clear($stream) => $call,
-            Self::Tls($stream) => $call,
-        }
-    };
-}
-
-impl AsyncRead for Transport {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for Transport {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, stream => Pin::new(stream).poll_write(cx, bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, stream => Pin::new(stream).poll_write_vectored(cx, bytes))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Clear(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => Pin::new(stream).poll_shutdown(cx))
-    }
-}
+pub(super) type Transport = MaybeTls<TcpStream, TlsStream<TcpStream>>;

@@ -5,6 +5,8 @@ use std::{error::Error as _, fmt, io};
 use http::{StatusCode, request};
 use throughline::phase::{Party, Phase};
 
+use crate::tls::Reason;
+
 /// A request that got no response.
 #[derive(Debug)]
 pub struct Error {
@@ -29,7 +31,7 @@ pub enum Cause {
     /// Connecting took too long.
     ConnectTimeout,
     /// The TLS handshake failed.
-    Tls,
+    Tls(Reason),
     /// The TLS handshake took too long.
     TlsTimeout,
     /// The connection was closed or reset before the response.
@@ -77,7 +79,17 @@ impl Cause {
                 Phase::Connect,
                 Proxy,
             ),
-            Self::Tls => (StatusCode::BAD_GATEWAY, "tls_error", Phase::Tls, Upstream),
+            Self::Tls(reason) => (
+                StatusCode::BAD_GATEWAY,
+                match reason {
+                    Reason::Expired => "tls_certificate_expired",
+                    Reason::UnknownCa => "tls_unknown_ca",
+                    Reason::WrongName => "tls_wrong_name",
+                    _ => "tls_error",
+                },
+                Phase::Tls,
+                Upstream,
+            ),
             Self::TlsTimeout => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "tls_timeout",

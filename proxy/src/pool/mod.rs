@@ -38,20 +38,18 @@ use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
 use throughline::ambient;
-use tokio_rustls::rustls::ClientConfig;
 
 use self::hangups::Hangups;
 pub(crate) use self::upstream::taken;
 pub use self::{
     body::{RequestBody, ResponseBody},
-    dial::tls_config,
     error::{Cause, Error},
     origin::Origin,
     protocol::Protocol,
     upgrade::Switch,
     upstream::Upstream,
 };
-use crate::glimpse::Glimpsed;
+use crate::{glimpse::Glimpsed, tls::Connector};
 
 /// What the pool allows upstreams.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +94,7 @@ impl<B> Clone for Pool<B> {
 #[derive(Debug)]
 struct Shared<B> {
     config: Config,
-    tls: Arc<ClientConfig>,
+    tls: Connector,
     hangups: Arc<Hangups>,
     upstreams: Mutex<HashMap<Origin, Arc<Upstream<B>>>>,
 }
@@ -108,7 +106,7 @@ where
 {
     /// An empty pool.
     #[must_use]
-    pub fn new(config: Config, tls: Arc<ClientConfig>) -> Self {
+    pub fn new(config: Config, tls: Connector) -> Self {
         Self(Arc::new(Shared {
             config,
             tls,

@@ -23,6 +23,12 @@ impl Origin {
         Self::new(Scheme::Http, host, port)
     }
 
+    /// The origin at this host and port, over TLS.
+    #[must_use]
+    pub fn https(host: &str, port: u16) -> Self {
+        Self::new(Scheme::Https, host, port)
+    }
+
     /// The origin at this address, in clear.
     #[must_use]
     pub fn at(address: SocketAddr) -> Self {

@@ -11,6 +11,8 @@ use std::{
     sync::atomic::{AtomicU8, Ordering},
 };
 
+use crate::tls::Offer;
+
 /// What an upstream is spoken to in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protocol {
@@ -19,7 +21,7 @@ pub enum Protocol {
     Auto,
     /// HTTP/1.1 always.
     Http1,
-    /// HTTP/2 in clear, with prior knowledge, always.
+    /// HTTP/2 always: in clear with prior knowledge.
     H2c,
 }
 
@@ -97,6 +99,15 @@ impl Speech {
                 NO => Spoken::Http2,
                 _ => Spoken::Http1,
             },
+        }
+    }
+
+    /// What it is offered in a TLS handshake.
+    pub(super) fn offer(&self) -> Offer {
+        match self.told {
+            Protocol::Auto => Offer::Either,
+            Protocol::Http1 => Offer::Http1,
+            Protocol::H2c => Offer::Http2,
         }
     }
 

@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::processes::{Carried, Carrier};
 
-use super::{Config, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream, tls_config};
+use super::{Config, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream};
 
 /// A request's body that comes piece by piece.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ struct App {
 impl App {
     async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let pool = Pool::new(Config::default(), tls_config());
+        let pool = Pool::new(Config::default(), crate::tls::Connector::system());
         let port = listener.local_addr().unwrap().port();
         let upstream = pool.upstream(&Origin::http("127.0.0.1", port), Protocol::Http1);
         Self {

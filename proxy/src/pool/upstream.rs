@@ -14,7 +14,6 @@ use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use throughline::{ambient, phase::Recorder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_rustls::rustls::ClientConfig;
 
 use super::{
     Cause, Config, Error, Origin, Protocol, RequestBody, ResponseBody,
@@ -25,7 +24,13 @@ use super::{
     protocol::{Speech, Spoken},
     wire::Wire,
 };
-use crate::{glimpse::Glimpsed, headers, processes::Carried, watched::Watched};
+use crate::{
+    glimpse::Glimpsed,
+    headers,
+    processes::Carried,
+    tls::{Connector, Offer},
+    watched::Watched,
+};
 
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;
@@ -38,7 +43,7 @@ pub(super) type Kept<B> = Box<Connection<Http1<B>>>;
 pub struct Upstream<B = Glimpsed<Incoming>> {
     origin: Origin,
     config: Config,
-    tls: Arc<ClientConfig>,
+    tls: Connector,
     speech: Speech,
     idle: Mutex<Vec<Kept<B>>>,
     /// Told when something happens to one of the idle.
@@ -57,7 +62,7 @@ where
     pub(super) fn new(
         origin: Origin,
         config: Config,
-        tls: Arc<ClientConfig>,
+        tls: Connector,
         protocol: Protocol,
         hangups: Waker,
     ) -> Self {
@@ -389,7 +394,7 @@ where
         if let Some(sender) = self.use_shared(recorder, carried) {
             return Ok(Some(sender));
         }
-        let dialled = dial::dial(&self.origin, &self.config, &self.tls, recorder).await?;
+        let dialled = self.connect(recorder).await?;
         if self.origin.is_tls() && !dialled.is_http2 {
             self.keep_http1(dialled).await?;
             return Ok(None);
@@ -427,11 +432,8 @@ where
         &self,
         recorder: Option<&Recorder>,
     ) -> Result<Dialled, Error> {
-        let mut tls = self.tls.clone();
-        if self.origin.is_tls() {
-            Arc::make_mut(&mut tls).alpn_protocols = vec![b"http/1.1".to_vec()];
-        }
-        dial::dial(&self.origin, &self.config, &tls, recorder).await
+        let offer = Offer::Http1;
+        dial::dial(&self.origin, &self.config, &self.tls, offer, recorder).await
     }
 
     /// How long it may take until the first byte of its response.
@@ -439,8 +441,13 @@ where
         self.config.response_timeout
     }
 
+    async fn connect(&self, recorder: Option<&Recorder>) -> Result<Dialled, Error> {
+        let offer = self.speech.offer();
+        dial::dial(&self.origin, &self.config, &self.tls, offer, recorder).await
+    }
+
     async fn dial(&self, recorder: Option<&Recorder>) -> Result<Opened<B>, Error> {
-        let dialled = dial::dial(&self.origin, &self.config, &self.tls, recorder).await?;
+        let dialled = self.connect(recorder).await?;
         if dialled.is_http2 {
             self.open_http2(dialled).await?;
             return Ok(Opened::Http2);
@@ -543,12 +550,12 @@ impl<B> Upstream<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pool::{Pool, tls_config};
+    use crate::pool::Pool;
     use http_body_util::Empty;
 
     #[test]
     fn a_request_has_no_room_for_a_dial() {
-        let pool = Pool::<Empty<Bytes>>::new(Config::default(), tls_config());
+        let pool = Pool::<Empty<Bytes>>::new(Config::default(), Connector::system());
         let upstream = pool.upstream(&Origin::http("app", 80), Protocol::Http1);
         let mut request = Request::new(RequestBody::empty());
         let carried = upstream.send(&mut request, None);

@@ -2,7 +2,10 @@
 
 mod town;
 
+use std::{fs, os::unix::fs::PermissionsExt};
+
 use serde_json::Value;
+use throughline_tests::Authority;
 
 use self::town::{APP, Rules, SHOP, Town, can_be_built};
 
@@ -42,6 +45,30 @@ async fn each_port_of_the_app_is_where_it_was() {
     let other = format!("http://{APP}:3001/health");
     assert_eq!(town.ask(&[&other]), "fit", "it is redirected too");
     assert_eq!(town.spans(1).await[0]["path"], "/health");
+}
+
+#[tokio::test]
+async fn nobody_gets_around_the_certificates_by_being_redirected() {
+    if !can_be_built() {
+        return;
+    }
+    let ca = Authority::new("house");
+    let shop = ca.issue("shop", &["app.example"]);
+    // The sidecar runs as another user.
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(ca.directory(), open).expect("it is ours");
+    let mut town = Town::build().await;
+    town.sidecar(&[&format!("--inbound-tls={}", shop.flag())])
+        .await;
+    town.redirect();
+    let said = town.ask(&["--no-fail", &format!("http://{APP}:3000/clear")]);
+    assert!(said.contains("this port speaks TLS alone"), "{said:?}");
+    let resolve = format!("app.example:3000:{APP}");
+    let file = ca.file();
+    let url = "https://app.example:3000/stock?of=7";
+    let said = town.ask(&["--cacert", &file, "--resolve", &resolve, url]);
+    let said: Value = serde_json::from_str(&said).expect("what the shop was asked");
+    assert_eq!(said["path"], "/stock?of=7");
 }
 
 #[tokio::test]

@@ -54,6 +54,10 @@ impl Scalar for App {
                 "the app's address is a port or a host and a port, as in 3000 or localhost:3000",
             )
         };
+        let (is_tls, text) = match text.strip_prefix("https://") {
+            Some(rest) => (true, rest.trim_end_matches('/')),
+            None => (false, text),
+        };
         let (host, port) = match text.rsplit_once(':') {
             None => ("", text),
             Some(parts) => parts,
@@ -72,6 +76,7 @@ impl Scalar for App {
         Ok(Self(Some(AppAddress {
             host: host.to_owned(),
             port,
+            is_tls,
         })))
     }
 
@@ -224,6 +229,9 @@ mod tests {
             (":3000", Ok("127.0.0.1:3000")),
             ("orders:3000", Ok("orders:3000")),
             ("[::1]:3000", Ok("[::1]:3000")),
+            ("https://orders:8443", Ok("https://orders:8443")),
+            ("https://[::1]:8443/", Ok("https://[::1]:8443")),
+            ("https://orders", Err("a host and a port")),
             ("orders", Err("as in 3000 or localhost:3000")),
             ("orders:0", Err("a host and a port")),
             ("orders:99999", Err("a host and a port")),

@@ -8,6 +8,7 @@ mod address;
 mod amount;
 mod forwarder;
 mod pairs;
+mod tls;
 mod word;
 
 use throughline::{
@@ -20,6 +21,7 @@ pub(crate) use self::{
     amount::{Bytes, Confidence, Count, Pause, Timeout, Workers},
     forwarder::Forwarders,
     pairs::{Attributes, Headers},
+    tls::{HostNames, KeyPairs},
     word::{Exporter, FilePath, Level, NamedSampler, Switch, Text},
 };
 
@@ -59,6 +61,8 @@ pub(crate) enum Shape {
     Pairs,
     /// A list of mappings with `listen` and `upstream`.
     Routes,
+    /// A list of mappings with `certificate` and `key`.
+    KeyPairs,
 }
 
 /// Why a value is refused: what is wrong and what would be right, to stand after "is ...:".

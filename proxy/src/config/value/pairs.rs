@@ -64,7 +64,7 @@ impl Attributes {
 
 /// `key=value` pairs: percent-decoded where they are text, as the OpenTelemetry specification says,
 /// and as they are where they are a mapping.
-fn pairs(written: &Written) -> Result<Vec<(String, String)>, Bad> {
+pub(super) fn pairs(written: &Written) -> Result<Vec<(String, String)>, Bad> {
     if let Written::Pairs(pairs) = written {
         return Ok(pairs.clone());
     }

@@ -113,6 +113,7 @@ fn server_span() -> Span {
         age: Duration::from_millis(5),
         ordinal: 3,
         peer: "127.0.0.1:3000".parse().ok(),
+        tls: None,
     });
     span.context_source = Some(Format::XRay);
     span.context_rejected
@@ -190,6 +191,7 @@ fn an_inferred_parent_is_marked() {
         age: Duration::ZERO,
         ordinal: 1,
         peer: "[2001:db8::7]:443".parse().ok(),
+        tls: None,
     });
     let decoded = decode_one(&span);
     assert_eq!(decoded.name, "GET");
@@ -362,6 +364,7 @@ fn any_span() -> impl Strategy<Value = Span> {
             age: Duration::from_nanos(age),
             ordinal,
             peer: Some(address),
+            tls: None,
         });
         span.failure = failed.then(|| Failure {
             phase: Phase::Connect,
