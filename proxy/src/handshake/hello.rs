@@ -41,7 +41,7 @@ impl<'b> Reader<'b> {
     }
 
     /// The extension of this number, of those that are left.
-    fn extension(mut self, number: u16) -> Option<Reader<'b>> {
+    fn extension(mut self, number: u16) -> Option<Self> {
         let mut extensions = Reader(self.long()?);
         loop {
             let found = extensions.number()?;
