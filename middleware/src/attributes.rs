@@ -288,7 +288,9 @@ fn tunnel(span: &Span, tunnel: &Tunnel, each: &mut impl FnMut(&'static str, Valu
     };
     text(each, name::TLS_CLIENT_SERVER_NAME, tls.server_name.as_str());
     text(each, name::TLS_NEXT_PROTOCOL, tls.next_protocol.as_str());
-    if let Some(version) = tls.version {
+    // Of TLS within TLS, the outer one has been told.
+    let is_within = span.tls.is_some() || span.connection.is_some_and(|used| used.tls.is_some());
+    if let (Some(version), false) = (tls.version, is_within) {
         each(name::TLS_PROTOCOL_VERSION, Value::Str(version));
     }
 }

@@ -39,6 +39,7 @@ use crate::{
     headers,
     hold::Holding,
     inbound,
+    interim::Interim,
     listen::{Connection, Stack},
     loops::{self, Passed},
     owners::Owners,
@@ -104,6 +105,7 @@ pub struct OutboundService {
     line: Option<Line>,
     /// For tunnels, which outlive the request.
     connection: Arc<Connection>,
+    caller: Option<Arc<Interim>>,
 }
 
 impl Outbound {
@@ -202,6 +204,7 @@ impl Stack for Outbound {
             destination: connection.destination(),
             line,
             connection: connection.clone(),
+            caller: connection.early(),
         }
     }
 
@@ -247,16 +250,16 @@ impl Service<Request<Incoming>> for OutboundService {
         };
         let refuse = |error| Box::pin(std::future::ready(Ok(reply::to_error(&error, None))));
         let passed = Passed::take(&mut parts.headers);
+        let mark = self.stack.pool.mark();
+        if passed.as_ref().is_some_and(|passed| mark.is_in(passed)) {
+            let said = "the call came back from another sidecar";
+            return refuse(Error::new(pool::Cause::Loop, said));
+        }
         let named = headers::strip_hop_by_hop(&mut parts.headers);
         let is_connect = parts.method == Method::CONNECT;
         let wanted = Wanted::of(parts.version, is_connect, &mut parts.extensions, named);
         if is_connect && wanted.is_none() {
             return self.connect(parts, body, said);
-        }
-        let mark = self.stack.pool.mark();
-        if passed.as_ref().is_some_and(|passed| mark.is_in(passed)) {
-            let said = "the call came back from another sidecar";
-            return refuse(Error::new(pool::Cause::Loop, said));
         }
         let origin = match self.stack.route(&mut parts, self.destination) {
             Ok(origin) => origin,
@@ -271,7 +274,7 @@ impl Service<Request<Incoming>> for OutboundService {
             return self.switch(wanted, upstream, parts, body, said);
         }
         let tracing = self.stack.tracing.clone();
-        let caller = self.connection.early();
+        let caller = self.caller.clone();
         Box::pin(async move {
             let mut body = Glimpsed::new(body);
             let answer = match tracing {

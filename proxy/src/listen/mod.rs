@@ -437,12 +437,6 @@ impl<K: Stack> Listener<K> {
         match bell::first(serving.as_mut(), leaving).await {
             First::Main(result) => return result,
             First::Side(Leaving::Now) => return Ok(()),
-            First::Side(Leaving::Refused) => {
-                connection.refuse_headers();
-                // It is written when hyper flushes, which it does each time.
-                let _ = poll_fn(|cx| Poll::Ready(serving.as_mut().poll(cx))).await;
-                return Ok(());
-            }
             First::Side(Leaving::Drained) if !connection.is_http2() => {
                 connection.answer_for_the_last_time();
                 let asked = async {
@@ -467,6 +461,12 @@ impl<K: Stack> Listener<K> {
                     First::Side(_) => graceful(serving.as_mut()),
                 }
             }
+            First::Side(Leaving::Refused) => {
+                connection.refuse_headers();
+                // It is written when hyper flushes, which it does each time.
+                let _ = poll_fn(|cx| Poll::Ready(serving.as_mut().poll(cx))).await;
+                return Ok(());
+            }
             First::Side(Leaving::Gracefully | Leaving::Drained) => graceful(serving.as_mut()),
         }
         match bell::first(serving, cut).await {
@@ -487,10 +487,10 @@ struct Opened {
 enum Leaving {
     /// After the requests that are open.
     Gracefully,
-    /// With an answer to what is no whole request.
-    Refused,
     /// After those, and after one more where it cannot be told that none is to come.
     Drained,
+    /// With an answer to what is no whole request.
+    Refused,
     /// Whatever is open.
     Now,
 }
@@ -536,8 +536,8 @@ impl<K: Stack> hyper::service::Service<Request<Incoming>> for Serve<K> {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let now = ambient::now();
         let has_body = !request.body().is_end_stream();
-        let asked = request.version();
-        let (first_byte, busy, pace) = self.connection.request(now, asked, has_body);
+        let version = request.version();
+        let (first_byte, busy, pace) = self.connection.request(now, version, has_body);
         if let Some(pace) = pace {
             request.extensions_mut().insert(pace);
         }

@@ -32,21 +32,21 @@ pub struct RequestBody<B> {
     whole: Whole,
     /// Who is told of interim responses to the request, body or none.
     caller: Option<Arc<Interim>>,
-    /// Where there is a body. In a box: requests are moved, and most have none.
+    /// Only few bodies have any. In a box: requests are moved, and most have no body.
     terms: Option<Box<Terms>>,
 }
 
 /// On which terms a body is sent.
 #[derive(Debug, Default)]
 struct Terms {
-    /// Somebody is told how many bytes have passed.
-    counted: Option<Recorder>,
     /// It waits until its upstream wants it.
     gate: Option<Arc<Gate>>,
     /// Its caller is to send it in time.
     pace: Option<Arc<Pace>>,
     /// It has room on a shared connection.
     slot: Option<Slot>,
+    /// Who is told how many bytes have passed.
+    counted: Option<Recorder>,
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -251,17 +251,9 @@ impl<B> ResponseBody<B> {
         body
     }
 
-    /// What takes no room any more.
-    pub(super) fn alone(inner: Incoming) -> Self {
-        Self {
-            inner,
-            returning: None,
-            slot: None,
-        }
-    }
-
-    pub(super) fn http2(inner: Incoming, slot: Slot) -> Self {
-        let slot = (!inner.is_end_stream()).then_some(slot);
+    /// The body of an answer whose connection is not given back, and in HTTP/2 has a slot on it.
+    pub(super) fn shared(inner: Incoming, slot: Option<Slot>) -> Self {
+        let slot = slot.filter(|_| !inner.is_end_stream());
         Self {
             inner,
             returning: None,

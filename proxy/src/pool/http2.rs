@@ -120,7 +120,7 @@ impl<B> Http2<B> {
 /// One of the requests that a connection may carry at a time. It is free again when the last clone is
 /// gone: the request has one, and its answer.
 #[derive(Clone, Debug)]
-pub struct Slot(Arc<Taken>);
+pub(super) struct Slot(Arc<Taken>);
 
 #[derive(Debug)]
 struct Taken(Arc<Line>);

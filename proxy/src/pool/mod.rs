@@ -24,6 +24,7 @@ mod origin;
 mod protocol;
 mod replay;
 mod settings;
+mod switched;
 #[cfg(test)]
 mod tests;
 mod upgrade;
@@ -46,7 +47,6 @@ pub(crate) use self::upstream::taken;
 pub use self::{
     body::{RequestBody, ResponseBody},
     error::{Cause, Error},
-    http2::Slot,
     origin::Origin,
     protocol::Protocol,
     upgrade::Switch,

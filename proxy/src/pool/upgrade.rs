@@ -10,15 +10,15 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
-use hyper::{ext::Protocol, upgrade::Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper::ext::Protocol;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use throughline::{ambient, phase::Recorder};
 
 use super::{
     Cause, Error, RequestBody, ResponseBody, Upstream,
     body::Returning,
-    http2::Slot,
+    early::Early,
+    switched::Switched,
     upstream::{noted, taken, within},
 };
 use crate::{
@@ -41,9 +41,7 @@ pub enum Switch<B> {
         /// To what.
         agreed: Upgrade,
         /// What comes and goes behind the answer.
-        stream: TokioIo<Upgraded>,
-        /// Its room on a shared connection, for as long as it lasts.
-        slot: Option<Slot>,
+        stream: Switched,
     },
 }
 
@@ -109,9 +107,13 @@ where
         connection.take(recorder, ambient::now());
         connection.carries(carried);
         let wire = connection.wire.clone();
-        let is_whole = request.body().is_end_stream();
-        let early = request.body_mut().behind(None);
-        wire.begin(recorder.cloned(), early, is_whole, false);
+        let early = Early::default();
+        wire.begin(
+            recorder.cloned(),
+            early,
+            request.body().is_end_stream(),
+            false,
+        );
         request.body_mut().over(&wire);
         let answer = {
             let sent = pin!(connection.sender.exchange(taken(request)));
@@ -150,10 +152,9 @@ where
         let stream = connection.sender.switched(&mut response).await?;
         Ok(Switch::Agreed {
             // There is none to be given back.
-            response: response.map(ResponseBody::alone),
+            response: response.map(|body| ResponseBody::shared(body, None)),
             agreed,
-            stream: TokioIo::new(stream),
-            slot: None,
+            stream: Switched::new(stream, None),
         })
     }
 
@@ -201,8 +202,9 @@ where
         let mut response = answer.map_err(|error| Error::exchange(&error))?;
         *response.version_mut() = Version::HTTP_11;
         if !response.status().is_success() {
-            let declined = response.map(|body| ResponseBody::http2(body, slot));
-            return Ok(Switch::Declined(declined));
+            return Ok(Switch::Declined(
+                response.map(|body| ResponseBody::shared(body, Some(slot))),
+            ));
         }
         let stream = hyper::upgrade::on(&mut response).await;
         let stream = stream.map_err(|error| Error::exchange(&error))?;
@@ -211,10 +213,9 @@ where
             response.headers_mut().insert(&WEBSOCKET_ACCEPT, accept);
         }
         Ok(Switch::Agreed {
-            response: response.map(ResponseBody::alone),
+            response: response.map(|body| ResponseBody::shared(body, None)),
             agreed: upgrade.clone(),
-            stream: TokioIo::new(stream),
-            slot: Some(slot),
+            stream: Switched::new(stream, Some(slot)),
         })
     }
 }

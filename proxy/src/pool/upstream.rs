@@ -368,7 +368,7 @@ where
             match answer {
                 Ok(mut response) => {
                     *response.version_mut() = Version::HTTP_11;
-                    return Ok(response.map(|body| ResponseBody::http2(body, slot)));
+                    return Ok(response.map(|body| ResponseBody::shared(body, Some(slot))));
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => *request = unsent,
@@ -431,7 +431,7 @@ where
         }
     }
 
-    /// Room on a shared h2 connection, for a tunnel; `None` if the upstream does not speak it.
+    /// The shared h2 connection, for a tunnel; `None` if the upstream does not speak it.
     pub(super) async fn http2_for_tunnel(
         &self,
         recorder: Option<&Recorder>,
@@ -440,11 +440,7 @@ where
         let Some((sender, slot)) = self.http2_sender(recorder, carried, false).await? else {
             return Ok(None);
         };
-        let wire = {
-            let shared = self.shared();
-            let had = shared.iter().find(|shared| shared.sender.is_of(&slot));
-            had.map(|shared| shared.wire.clone())
-        };
+        let wire = self.wire_of(&slot);
         let wire = wire.ok_or_else(|| Error::new(Cause::Closed, "it closed at once"))?;
         if wire.may_tunnel(self.config.connect_timeout).await {
             return Ok(Some((sender, slot)));
@@ -471,6 +467,14 @@ where
     /// It opened with SETTINGS where it was asked in HTTP/1.1.
     pub(super) fn refused_http1(&self) {
         self.speech.refused_http1();
+    }
+
+    /// The notes on the connection that has this slot.
+    fn wire_of(&self, slot: &Slot) -> Option<Arc<Wire>> {
+        let shared = self.shared();
+        let mut shared = shared.iter();
+        let connection = shared.find(|connection| connection.sender.is_of(slot))?;
+        Some(connection.wire.clone())
     }
 
     /// A shared h2 connection that has room, dialled if need be; `None` if the upstream does not speak
@@ -504,6 +508,10 @@ where
             if !self.may_open_http2() {
                 continue;
             }
+            if is_trial && self.speech.choose(true, false) == Spoken::Http1 {
+                // Whoever tried before us has found out.
+                return Ok(None);
+            }
             let dialled = match self.connect(recorder).await {
                 Ok(dialled) => dialled,
                 // It takes no more connections; those that there are may have room in time.
@@ -518,13 +526,15 @@ where
                 self.keep_http1(dialled).await?;
                 return Ok(None);
             }
-            let wire = self.open_http2(dialled).await?;
-            if is_trial && !wire.heard_http2(self.config.connect_timeout).await {
-                self.shared().clear();
+            let connection = self.open_http2(dialled).await?;
+            let timeout = self.config.connect_timeout;
+            // Nobody else may have it before it is known to be understood.
+            if is_trial && !connection.wire.heard_http2(timeout).await {
                 self.speech.refused_http2();
                 return Ok(None);
             }
             self.speech.heard_http2();
+            self.share(connection);
             return Ok(self.use_shared(recorder, carried));
         }
     }
@@ -603,7 +613,8 @@ where
     async fn dial(&self, recorder: Option<&Recorder>) -> Result<Opened<B>, Error> {
         let dialled = self.connect(recorder).await?;
         if dialled.is_http2 {
-            self.open_http2(dialled).await?;
+            let connection = self.open_http2(dialled).await?;
+            self.share(connection);
             return Ok(Opened::Http2);
         }
         self.open_http1(dialled).await.map(Opened::Http1)
@@ -623,16 +634,18 @@ where
         Ok(())
     }
 
-    async fn open_http2(&self, dialled: Dialled) -> Result<Arc<Wire>, Error> {
+    async fn open_http2(&self, dialled: Dialled) -> Result<Connection<Http2<B>>, Error> {
         let wire = Arc::new(Wire::default());
         let addresses = Addresses::of(&dialled);
         self.is_here.store(addresses.are_here(), Ordering::Relaxed);
         let http2 = Http2::begin(dialled.transport, wire.clone(), self.room.clone()).await?;
-        self.shared()
-            .push(Connection::new(http2, wire.clone(), addresses));
+        Ok(Connection::new(http2, wire, addresses))
+    }
+
+    fn share(&self, connection: Connection<Http2<B>>) {
+        self.shared().push(connection);
         // Whoever waits for the same may use it at once, and not one after another.
         self.room.notify_waiters();
-        Ok(wire)
     }
 
     fn shared(&self) -> MutexGuard<'_, Vec<Connection<Http2<B>>>> {

@@ -197,8 +197,7 @@ impl Watch for Wire {
         if awaited & OPENING != 0 {
             self.opens(bytes);
         }
-        // What comes behind a 101 is no body: the tunnel notes when it begins.
-        if awaited & ANSWER == 0 || bytes.starts_with(b"HTTP/1.1 101") {
+        if awaited & ANSWER == 0 {
             return;
         }
         if (awaited & EARLY != 0 || Heads::may_begin(bytes)) && !self.read_early(bytes) {

@@ -21,7 +21,7 @@ use throughline::{
     ambient,
     exchange::Exchange,
     handover::Handover,
-    phase::{Party, Phase, Recorder},
+    phase::{Party, Recorder},
     span::{self, Span},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -46,17 +46,6 @@ pub(crate) struct Tunnel<H> {
 }
 
 impl<H: Send + 'static> Tunnel<H> {
-    /// The same, which holds `more` too.
-    pub(crate) fn holding<M>(self, more: M) -> Tunnel<(H, M)> {
-        Tunnel {
-            connection: self.connection,
-            pipeline: self.pipeline,
-            protocol: self.protocol,
-            may_be_tls: self.may_be_tls,
-            held: (self.held, more),
-        }
-    }
-
     /// Begins, once `near` is let go of, between that and `far`. The exchange is to be put into what
     /// is handed back.
     pub(crate) fn begin(
@@ -67,7 +56,7 @@ impl<H: Send + 'static> Tunnel<H> {
     ) -> Handover {
         let opened = ambient::now();
         if let Some(recorder) = recorder {
-            recorder.enter(Phase::Tunnel, opened);
+            recorder.tunnel(opened);
         }
         let handover = Handover::default();
         let place = handover.clone();

@@ -69,7 +69,7 @@ impl Wanted {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let asked = upstream.upgrade(request, &self.upgrade, recorder, carried);
-        let (mut response, agreed, far, slot) = match asked.await? {
+        let (mut response, agreed, far) = match asked.await? {
             Switch::Declined(mut response) => {
                 strip_hop_by_hop(response.headers_mut());
                 return Ok(response);
@@ -78,8 +78,7 @@ impl Wanted {
                 response,
                 agreed,
                 stream,
-                slot,
-            } => (response, agreed, stream, slot),
+            } => (response, agreed, stream),
         };
         let headers = response.headers_mut();
         strip_hop_by_hop(headers);
@@ -92,7 +91,7 @@ impl Wanted {
             agreed.write(headers);
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         }
-        let tunnel = tunnel(agreed.as_str().to_owned()).holding(slot);
+        let tunnel = tunnel(agreed.as_str().to_owned());
         let handover = tunnel.begin(self.near, far, recorder);
         response.extensions_mut().insert(handover);
         Ok(response)
