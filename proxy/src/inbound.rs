@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http::{HeaderMap, HeaderName, Method, Request, Response};
@@ -68,17 +68,24 @@ pub struct Tracing {
 #[derive(Clone, Debug)]
 pub struct Inbound {
     app: Arc<Upstream>,
+    request_timeout: Option<Duration>,
     /// Where the app's other ports are had from, for connections that were redirected from them.
     redirected: Option<(Pool, Protocol)>,
     tracing: Option<Arc<Tracing>>,
 }
 
 impl Inbound {
-    /// Requests go to `app`; without `tracing` that is all that happens to them.
+    /// Requests go to `app`; without `tracing` that is all that happens to them. Each may take
+    /// `request_timeout` until the end of its answer.
     #[must_use]
-    pub fn new(app: Arc<Upstream>, tracing: Option<Tracing>) -> Self {
+    pub fn new(
+        app: Arc<Upstream>,
+        request_timeout: Option<Duration>,
+        tracing: Option<Tracing>,
+    ) -> Self {
         Self {
             app,
+            request_timeout,
             redirected: None,
             tracing: tracing.map(Arc::new),
         }
@@ -113,6 +120,7 @@ impl Stack for Inbound {
     fn service(&self, connection: &Arc<Connection>) -> InboundService {
         let to_app = ToApp {
             app: self.app(connection),
+            request_timeout: self.request_timeout,
             tracing: self.tracing.clone(),
             connection: connection.clone(),
             caller: connection.early(),
@@ -191,6 +199,7 @@ type ToAppFuture = Pin<Box<dyn Future<Output = Result<Response<ToAppBody>, Infal
 #[derive(Clone, Debug)]
 pub struct ToApp {
     app: Arc<Upstream>,
+    request_timeout: Option<Duration>,
     /// Shared by all connections.
     tracing: Option<Arc<Tracing>>,
     /// For tunnels, which outlive the request.
@@ -242,6 +251,10 @@ impl Service<Request<Incoming>> for ToApp {
             }
             _ => None,
         };
+        let deadline = self.request_timeout.map(|timeout| {
+            let start = recorder.as_ref().map_or_else(ambient::now, Recorder::start);
+            start + timeout
+        });
         let values = open.as_ref().and_then(|open| open.values.as_ref());
         let request = match values {
             Some(values) => values.watch(request),
@@ -253,11 +266,11 @@ impl Service<Request<Incoming>> for ToApp {
             return Box::pin(async move { Ok(switching.await) });
         }
         Box::pin(async move {
-            let mut resends = Resends::default();
+            let mut resends = Resends::none();
             let carried = open.as_ref().and_then(OpenExchange::carried);
             let answer = loop {
                 let error = match app
-                    .send_carried(&mut request, recorder.as_ref(), carried)
+                    .send_carried(&mut request, recorder.as_ref(), carried, deadline)
                     .await
                 {
                     Ok(response) => break Ok(response),

@@ -3,6 +3,8 @@
 //! ARCHITECTURE.md has the map. Rooms are listed here in the order of their layers: a room may use
 //! what stands above it, and the middleware, and nothing else; a test holds them to it.
 
+pub mod attempts;
+pub mod balance;
 pub mod correlate;
 pub mod handshake;
 pub mod headers;
@@ -25,6 +27,7 @@ pub mod pipeline;
 mod bell;
 pub mod echoes;
 pub mod glimpse;
+pub mod group;
 pub mod hold;
 pub mod inbound;
 mod interim;
@@ -35,7 +38,7 @@ mod pace;
 pub mod pool;
 mod reply;
 mod request_id;
-mod retry;
+pub mod retry;
 pub mod tls;
 mod tunnel;
 mod watched;

@@ -7,10 +7,11 @@ mod tunnels;
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -26,16 +27,19 @@ use throughline::{
     ClientLayer, ambient,
     body::TracedBody,
     client::{Cause, Client, Resend},
+    phase::{Party, Phase, Recorder},
     propagation::{Propagator, signed::Signature},
     server::Hop,
 };
 use tower::{Layer, Service};
 
 use crate::{
+    attempts::Policy,
     correlate::{self, Answer, Call, Correlator, Kind, Signal},
     echoes::Echoes,
     forwarders::Mark,
     glimpse::Glimpsed,
+    group::{self, Endpoint, Group, Told, Tried},
     headers,
     hold::Holding,
     inbound,
@@ -47,7 +51,7 @@ use crate::{
     pool::{self, Error, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream},
     processes::{Carried, Socket, Verdict},
     reply,
-    retry::Resends,
+    retry::{self, Resends, Retries},
     signals::{Line, Signals},
     timing::CallKey,
     tunnel::Wanted,
@@ -60,8 +64,47 @@ use crate::{
 pub struct Route {
     /// Where the app calls.
     pub listen: SocketAddr,
-    /// Where that goes: scheme and authority alone.
-    pub upstream: Uri,
+    /// Where that goes: scheme and authority alone, at least one.
+    pub upstreams: Vec<Uri>,
+    /// What its upstreams are allowed.
+    pub pool: pool::Config,
+    /// What holds for each request.
+    pub terms: Terms,
+    /// How one of several is chosen; `None` for the first that answers at its only name.
+    pub group: Option<group::Config>,
+}
+
+impl Route {
+    /// The group of its upstreams, where it has one: somebody has to [tend](Group::tend) it.
+    #[must_use]
+    pub fn group(&self, pool: &Pool) -> Option<Arc<Group>> {
+        let config = self.group.clone()?;
+        let name = self.listen.to_string();
+        let upstreams = self.upstreams.clone();
+        let group = Group::new(name, upstreams, config, self.pool.clone(), pool.clone());
+        Some(group)
+    }
+
+    /// The upstream that it is named after.
+    ///
+    /// # Panics
+    ///
+    /// Without any.
+    #[must_use]
+    pub fn upstream(&self) -> &Uri {
+        self.upstreams
+            .first()
+            .expect("a route has an upstream at least")
+    }
+}
+
+/// What holds for each request, whomever it goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long it may take until the end of its answer; `None` for ever.
+    pub request_timeout: Option<Duration>,
+    /// What is tried again.
+    pub retries: Policy,
 }
 
 /// How the calls of an app are traced.
@@ -91,8 +134,24 @@ pub struct Tracing {
 #[derive(Clone, Debug)]
 pub struct Outbound {
     pool: Pool,
-    fixed: Option<Uri>,
+    fixed: Option<Fixed>,
+    request_timeout: Option<Duration>,
+    retries: Option<Arc<Retries>>,
     tracing: Option<Tracing>,
+}
+
+/// Where all requests go.
+#[derive(Clone, Debug)]
+struct Fixed {
+    uri: Uri,
+    target: Whom,
+}
+
+/// Whom requests of a route are sent to.
+#[derive(Clone, Debug)]
+enum Whom {
+    One(Arc<Upstream>),
+    OneOf(Arc<Group>),
 }
 
 /// The service for the calls of one connection.
@@ -103,6 +162,8 @@ pub struct OutboundService {
     destination: Option<SocketAddr>,
     /// What threads say of them.
     line: Option<Line>,
+    /// Where they come from.
+    peer: Option<IpAddr>,
     /// For tunnels, which outlive the request.
     connection: Arc<Connection>,
     caller: Option<Arc<Interim>>,
@@ -111,21 +172,46 @@ pub struct OutboundService {
 impl Outbound {
     /// A forward proxy.
     #[must_use]
-    pub fn forward(pool: Pool, tracing: Option<Tracing>) -> Self {
+    pub fn forward(
+        pool: Pool,
+        terms: &Terms,
+        counts: &Arc<retry::Counts>,
+        tracing: Option<Tracing>,
+    ) -> Self {
         Self {
             pool,
             fixed: None,
+            request_timeout: terms.request_timeout,
+            retries: Retries::new(&terms.retries, counts).map(Arc::new),
             tracing,
         }
     }
 
-    /// A fixed route to `upstream`.
+    /// A fixed route, with connections of its own; to one of `group`, where it has one.
     #[must_use]
-    pub fn to(pool: Pool, upstream: Uri, tracing: Option<Tracing>) -> Self {
+    pub fn to(
+        pool: Pool,
+        route: &Route,
+        group: Option<Arc<Group>>,
+        counts: &Arc<retry::Counts>,
+        tracing: Option<Tracing>,
+    ) -> Self {
+        let uri = route.upstream().clone();
+        let target = match group {
+            Some(group) => Some(Whom::OneOf(group)),
+            None => Origin::of(&uri).map(|origin| {
+                Whom::One(pool.dedicated(
+                    &route.listen.to_string(),
+                    origin,
+                    Protocol::Auto,
+                    &route.pool,
+                ))
+            }),
+        };
+        let fixed = target.map(|target| Fixed { uri, target });
         Self {
-            pool,
-            fixed: Some(upstream),
-            tracing,
+            fixed,
+            ..Self::forward(pool, &route.terms, counts, tracing)
         }
     }
 
@@ -133,32 +219,38 @@ impl Outbound {
     fn route(
         &self,
         request: &mut request::Parts,
+        peer: Option<IpAddr>,
         destination: Option<SocketAddr>,
-    ) -> Result<Origin, Error> {
+    ) -> Result<Target, Error> {
         if let (None, Some(at)) = (&self.fixed, destination) {
-            return redirected(request, at);
+            let origin = redirected(request, at)?;
+            return Ok(Target::One(self.pool.upstream(&origin, Protocol::Auto)));
         }
-        if let Some(upstream) = &self.fixed {
-            let mut target = upstream.clone().into_parts();
-            target.path_and_query = request.uri.path_and_query().cloned();
-            if target.path_and_query.is_none() {
-                target.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+        if let Some(Fixed { uri, target }) = &self.fixed {
+            let mut whole = uri.clone().into_parts();
+            whole.path_and_query = request.uri.path_and_query().cloned();
+            if whole.path_and_query.is_none() {
+                whole.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
             }
-            let authority = || upstream.authority().cloned();
+            let authority = || uri.authority().cloned();
             let own = || authority().unwrap_or_else(|| Authority::from_static("localhost"));
             headers::one_host(request.version, &request.uri, &mut request.headers, own)
                 .map_err(|bad| Error::new(pool::Cause::NoRoute, bad.why()))?;
-            request.uri = Uri::from_parts(target)
+            request.uri = Uri::from_parts(whole)
                 .map_err(|error| Error::new(pool::Cause::NoRoute, error.to_string()))?;
-        } else {
-            headers::host_of_target(&request.uri, &mut request.headers);
+            return Ok(match target {
+                Whom::One(upstream) => Target::One(upstream.clone()),
+                Whom::OneOf(group) => Target::OneOf(group.clone(), group.key(request, peer)),
+            });
         }
-        Origin::of(&request.uri).ok_or_else(|| {
+        headers::host_of_target(&request.uri, &mut request.headers);
+        let origin = Origin::of(&request.uri).ok_or_else(|| {
             Error::new(
                 pool::Cause::NoRoute,
                 "this is a forward proxy; ask it for a whole address, as HTTP_PROXY makes clients do",
             )
-        })
+        })?;
+        Ok(Target::One(self.pool.upstream(&origin, Protocol::Auto)))
     }
 }
 
@@ -189,6 +281,7 @@ impl Stack for Outbound {
     fn service(&self, connection: &Arc<Connection>) -> OutboundService {
         let mut stack = self.clone();
         let mut line = None;
+        let peer = connection.peer().map(|peer| peer.ip());
         // As the app's own socket has it.
         let ours = connection.local_as_dialled();
         if let Some(tracing) = &mut stack.tracing
@@ -203,6 +296,7 @@ impl Stack for Outbound {
             stack,
             destination: connection.destination(),
             line,
+            peer,
             connection: connection.clone(),
             caller: connection.early(),
         }
@@ -261,28 +355,40 @@ impl Service<Request<Incoming>> for OutboundService {
         if is_connect && wanted.is_none() {
             return self.connect(parts, body, said);
         }
-        let origin = match self.stack.route(&mut parts, self.destination) {
-            Ok(origin) => origin,
+        let peer = self.peer;
+        let target = match self.stack.route(&mut parts, peer, self.destination) {
+            Ok(target) => target,
             Err(error) => return refuse(error),
         };
         headers::strip_proxy(&mut parts.headers);
-        let upstream = self.stack.pool.upstream(&origin, Protocol::Auto);
-        if upstream.is_here() && (passed.is_some() || upstream.has_open(loops::CROWD)) {
+        if target.may_loop(passed.is_some()) {
             mark.add(passed.as_ref(), &mut parts.headers);
         }
         if let Some(wanted) = wanted {
-            return self.switch(wanted, upstream, parts, body, said);
+            return match target.choose(&mut parts.uri, &mut Tried::new()) {
+                Ok(chosen) => {
+                    let upstream = chosen.upstream().clone();
+                    self.switch(wanted, upstream, parts, body, said)
+                }
+                Err(error) => refuse(error),
+            };
         }
+        let timeout = self.stack.request_timeout;
+        let deadline = timeout.map(|timeout| ambient::now() + timeout);
+        let retries = self.stack.retries.clone();
         let tracing = self.stack.tracing.clone();
         let caller = self.caller.clone();
         Box::pin(async move {
             let mut body = Glimpsed::new(body);
+            let attempts = Attempts {
+                target: &target,
+                retries: retries.as_deref(),
+                deadline,
+            };
             let answer = match tracing {
                 None => {
                     let request = Request::from_parts(parts, RequestBody::new(body).of(caller));
-                    plain(&upstream, request)
-                        .await
-                        .map(|r| r.map(Either::Right))
+                    plain(attempts, request).await.map(|r| r.map(Either::Right))
                 }
                 Some(tracing) => {
                     // Here and not before: hyper reads what came with the head before it polls us.
@@ -290,7 +396,7 @@ impl Service<Request<Incoming>> for OutboundService {
                     let values = echoes.map(|echoes| echoes.of_call(&parts, &mut body));
                     let mut request = Request::from_parts(parts, RequestBody::new(body).of(caller));
                     let cause = tracing.correlate(&mut request, said, values.as_ref());
-                    traced(&tracing, &upstream, request, cause)
+                    traced(&tracing, attempts, request, cause)
                         .await
                         .map(|r| r.map(Either::Left))
                 }
@@ -302,7 +408,7 @@ impl Service<Request<Incoming>> for OutboundService {
                     response.map(Either::Left)
                 }
                 Err(error) => {
-                    tracing::debug!(%error, upstream = %upstream.origin(), "a call failed");
+                    tracing::debug!(%error, upstream = %target, "a call failed");
                     reply::to_error(&error, None)
                 }
             })
@@ -310,40 +416,176 @@ impl Service<Request<Incoming>> for OutboundService {
     }
 }
 
+/// Whom a request is sent to.
+#[derive(Clone, Debug)]
+enum Target {
+    One(Arc<Upstream>),
+    /// One of these, by the request's key.
+    OneOf(Arc<Group>, u64),
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::One(upstream) => upstream.origin().fmt(f),
+            Self::OneOf(group, _) => f.write_str(group.name()),
+        }
+    }
+}
+
+impl Target {
+    /// Whether a call to it may come back here: it is on this host, and the call came from another sidecar
+    /// or is one of many.
+    fn may_loop(&self, has_passed: bool) -> bool {
+        let may = |upstream: &Upstream| {
+            upstream.is_here() && (has_passed || upstream.has_open(loops::CROWD))
+        };
+        match self {
+            Self::One(upstream) => may(upstream),
+            Self::OneOf(group, _) => {
+                let endpoints = group.endpoints();
+                endpoints.iter().any(|endpoint| may(endpoint.upstream()))
+            }
+        }
+    }
+
+    /// Whom the next attempt is sent to; `uri` becomes an address of it.
+    fn choose(&self, uri: &mut Uri, tried: &mut Tried) -> Result<Chosen<'_>, Error> {
+        let (group, key) = match self {
+            Self::One(upstream) => return Ok(Chosen::One(upstream)),
+            Self::OneOf(group, key) => (group, *key),
+        };
+        let nobody = || Error::new(pool::Cause::NoRoute, "the route has no upstream");
+        let endpoint = group.choose(key, tried).ok_or_else(nobody)?;
+        let mut target = std::mem::take(uri).into_parts();
+        let chosen = endpoint.uri();
+        target.scheme = chosen.scheme().cloned();
+        target.authority = chosen.authority().cloned();
+        *uri = Uri::from_parts(target)
+            .map_err(|error| Error::new(pool::Cause::NoRoute, error.to_string()))?;
+        Ok(Chosen::OneOf(group, endpoint))
+    }
+}
+
+/// Whom an attempt is sent to.
+#[derive(Debug)]
+enum Chosen<'t> {
+    One(&'t Arc<Upstream>),
+    OneOf(&'t Group, Arc<Endpoint>),
+}
+
+impl Chosen<'_> {
+    fn upstream(&self) -> &Arc<Upstream> {
+        match self {
+            Self::One(upstream) => upstream,
+            Self::OneOf(_, endpoint) => endpoint.upstream(),
+        }
+    }
+
+    /// What became of the attempt.
+    fn told<B>(&self, answer: &Result<Response<B>, Error>) {
+        if let Self::OneOf(group, endpoint) = self {
+            group.told(
+                endpoint,
+                match answer {
+                    Ok(response) => Told::by_status(response.status()),
+                    Err(error) => Told::by_error(error),
+                },
+            );
+        }
+    }
+}
+
+/// How the attempts of a request are made.
+#[derive(Clone, Copy, Debug)]
+struct Attempts<'r> {
+    target: &'r Target,
+    retries: Option<&'r Retries>,
+    deadline: Option<Instant>,
+}
+
 async fn plain(
-    upstream: &Arc<Upstream>,
+    attempts: Attempts<'_>,
     mut request: Request<CallBody>,
 ) -> Result<Response<UpstreamBody>, Error> {
-    let mut resends = Resends::default();
+    let Attempts {
+        target,
+        retries,
+        deadline,
+    } = attempts;
+    let mut resends = Resends::of(&mut request, retries, deadline);
+    let mut tried = Tried::new();
     loop {
-        match upstream.send(&mut request, None).await {
-            Ok(response) => return Ok(response),
+        let chosen = target.choose(request.uri_mut(), &mut tried)?;
+        let upstream = chosen.upstream();
+        let sent = upstream.send_carried(&mut request, None, None, deadline);
+        let answer = sent.await;
+        chosen.told(&answer);
+        let again = match answer {
+            Ok(mut response) => match resends.after_answer(&response, &mut request) {
+                None => return Ok(response),
+                Some(again) => {
+                    retry::read_off(response.body_mut());
+                    again
+                }
+            },
             Err(error) => resends.after(error, &mut request)?,
         };
+        if let Some(pause) = again.pause {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 
 async fn traced(
     tracing: &Tracing,
-    upstream: &Arc<Upstream>,
+    attempts: Attempts<'_>,
     mut request: Request<CallBody>,
-    (cause, call): (Cause, Option<OpenCall>),
+    (mut cause, call): (Cause, Option<OpenCall>),
 ) -> Result<Response<AnswerBody>, Error> {
+    let Attempts {
+        target,
+        retries,
+        deadline,
+    } = attempts;
     let uri = request.uri().clone();
+    if retries.is_some() && cause.parent.is_none() && cause.adopted.is_none() {
+        // Else each attempt would begin a trace of its own.
+        cause.adopted = Some(ambient::trace_id());
+    }
     request.extensions_mut().insert(cause.clone());
-    let mut resends = Resends::default();
+    let mut resends = Resends::of(&mut request, retries, deadline);
+    let mut pause = None;
+    let mut tried = Tried::new();
     loop {
-        let mut client: Client<ToUpstream, Pipeline> =
-            tracing.layer.layer(ToUpstream(upstream.clone()));
-        let error = match client.call(pool::taken(&mut request)).await {
-            Ok(response) => return Ok(response.map(|body| Holding::new(body, call))),
-            Err(error) => error,
+        let chosen = target.choose(request.uri_mut(), &mut tried)?;
+        let mut client: Client<ToUpstream, Pipeline> = tracing.layer.layer(ToUpstream {
+            upstream: chosen.upstream().clone(),
+            deadline,
+            pause,
+            is_judged: resends.is_any(),
+        });
+        let answer = client.call(pool::taken(&mut request)).await;
+        chosen.told(&answer);
+        let again = match answer {
+            Ok(mut response) => match resends.after_answer(&response, &mut request) {
+                None => return Ok(response.map(|body| Holding::new(body, call))),
+                Some(again) => {
+                    let recorder = response.extensions_mut().remove::<Recorder>();
+                    let is_whole = retry::read_off(response.body_mut());
+                    if let (Some(recorder), false) = (recorder, is_whole) {
+                        recorder.fail(Party::Proxy, "retried");
+                    }
+                    again
+                }
+            },
+            Err(error) => resends.after(error, &mut request)?,
         };
-        let resent = resends.after(error, &mut request)?;
+        pause = again.pause;
         // The pool hands back what it sent: by then the target was cut to its path.
         *request.uri_mut() = uri.clone();
         request.extensions_mut().insert(cause.clone());
-        request.extensions_mut().insert(Resend(resent));
+        request.extensions_mut().insert(Resend(again.resent));
     }
 }
 
@@ -456,7 +698,14 @@ impl Drop for OpenCall {
 
 /// The pool as a service, for the layer to stand on.
 #[derive(Clone, Debug)]
-struct ToUpstream(Arc<Upstream>);
+struct ToUpstream {
+    upstream: Arc<Upstream>,
+    deadline: Option<Instant>,
+    /// How long to wait first.
+    pause: Option<Duration>,
+    /// Whether an answer may be tried again: then it brings its recorder along.
+    is_judged: bool,
+}
 
 impl Service<Request<CallBody>> for ToUpstream {
     type Response = Response<UpstreamBody>;
@@ -468,11 +717,28 @@ impl Service<Request<CallBody>> for ToUpstream {
     }
 
     fn call(&mut self, mut request: Request<CallBody>) -> Self::Future {
-        let upstream = self.0.clone();
+        let Self {
+            upstream,
+            deadline,
+            pause,
+            is_judged,
+        } = self.clone();
         let hop = request.extensions_mut().remove::<Hop>();
         Box::pin(async move {
             let recorder = hop.as_ref().and_then(|hop| hop.recorder.as_ref());
-            let sent = upstream.send(&mut request, recorder).await;
+            if let Some(pause) = pause {
+                if let Some(recorder) = recorder {
+                    recorder.enter(Phase::Retry, ambient::now());
+                }
+                // In a box: nearly no request has to wait.
+                Box::pin(tokio::time::sleep(pause)).await;
+            }
+            let mut sent = upstream
+                .send_carried(&mut request, recorder, None, deadline)
+                .await;
+            if let (Ok(answer), Some(recorder), true) = (&mut sent, recorder, is_judged) {
+                answer.extensions_mut().insert(recorder.clone());
+            }
             if let Err(error) = &sent {
                 let trace_id = hop.map(|hop| hop.context.trace_id);
                 tracing::debug!(

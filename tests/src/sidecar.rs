@@ -31,6 +31,7 @@ pub struct Setup {
     flags: Vec<String>,
     environment: BTreeMap<String, String>,
     command: Vec<String>,
+    within: Vec<String>,
     app: Option<SocketAddr>,
 }
 
@@ -81,6 +82,13 @@ impl Setup {
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Started by these words, which start what follows them.
+    #[must_use]
+    pub fn within(mut self, words: &[&str]) -> Self {
+        self.within = words.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
@@ -136,7 +144,15 @@ impl Setup {
     /// When the binary cannot be built or started.
     #[must_use]
     pub fn spawn(&self) -> Sidecar {
-        let mut command = Command::new(binary::path());
+        let mut words = self.within.iter();
+        let mut command = match words.next() {
+            None => Command::new(binary::path()),
+            Some(first) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(binary::path());
+                command
+            }
+        };
         command.arg("run");
         for (name, address) in [
             ("inbound", "127.0.0.1:0"),

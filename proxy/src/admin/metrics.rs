@@ -15,7 +15,7 @@ use throughline::{
     span::Evidence,
 };
 
-use super::{Configured, Outcome, respond};
+use super::{Configured, Outcome, Traffic, respond};
 use crate::{
     access_log::{AccessLog, Reason as LogReason},
     export::Reason as DropReason,
@@ -37,6 +37,7 @@ pub(super) struct Figures<'a> {
     pub(super) access_log: &'a AccessLog,
     pub(super) configured: &'a Configured,
     pub(super) tls: &'a tls::Counters,
+    pub(super) traffic: &'a Traffic,
 }
 
 pub(super) fn answer(figures: &Figures<'_>) -> Response<Bytes> {
@@ -54,6 +55,7 @@ fn render(figures: &Figures<'_>) -> String {
         access_log,
         configured,
         tls,
+        traffic,
     } = figures;
     let mut page = Page {
         text: String::with_capacity(4096),
@@ -182,6 +184,7 @@ fn render(figures: &Figures<'_>) -> String {
         }
     }
 
+    traffic.render(&mut page);
     handshakes(&mut page, tls);
 
     page.family(
@@ -269,18 +272,18 @@ fn handshakes(page: &mut Page, tls: &tls::Counters) {
 
 /// The text so far, and the metric family that samples are added to.
 #[derive(Debug)]
-struct Page {
+pub(super) struct Page {
     text: String,
     family: &'static str,
 }
 
 impl Page {
-    fn family(&mut self, name: &'static str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &'static str, kind: &str, help: &str) {
         self.family = name;
         self.put(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
-    fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
+    pub(super) fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
         self.text.push_str(self.family);
         let mut before = '{';
         for (name, value) in labels {
@@ -341,6 +344,7 @@ mod tests {
             access_log: pipeline.access_log(),
             configured: &Configured::default(),
             tls: &tls::Counters::default(),
+            traffic: &Traffic::default(),
         })
     }
 
@@ -360,6 +364,8 @@ mod tests {
             "throughline_correlation_coverage 1",
             "throughline_process_evidence_available{reason=\"pid_namespace\"} 0",
             "throughline_context_rejected_total{format=\"tracecontext\",reason=\"trace_id\"} 1",
+            "throughline_retries_total 0",
+            "throughline_retries_denied_total{reason=\"budget\"} 0",
             "throughline_tls_handshakes_total{side=\"inbound\"} 0",
             "throughline_tls_handshake_failures_total{side=\"upstream\",reason=\"expired\"} 0",
             "throughline_tls_reloads_total{outcome=\"refused\"} 0",

@@ -10,6 +10,7 @@ mod health;
 mod level;
 mod metrics;
 mod tls_view;
+mod traffic;
 
 use std::{
     sync::{Arc, Mutex},
@@ -30,6 +31,7 @@ use crate::{
 
 pub use configured::{Configured, Outcome, Setting};
 pub use health::{Readiness, State};
+pub use traffic::{Groups, Traffic};
 
 /// The answers of the admin port; a clone is a handle on the same ones.
 #[derive(Clone, Debug)]
@@ -43,6 +45,7 @@ struct Inner {
     started: SystemTime,
     owners: Option<Owners>,
     correlator: Option<Arc<Mutex<Correlator>>>,
+    traffic: Traffic,
     tls: Arc<tls::Counters>,
     log: Option<Log>,
     configured: Configured,
@@ -63,6 +66,7 @@ throughline, beside a service that nobody changes
 /log-level         how much is logged; PUT /log-level?level=debug sets it, from this host alone
 /api/config        every setting with where it comes from, and the last reload, as JSON
 /api/correlation   how the causes of calls were found, for each kind of call, as JSON
+/api/upstreams     who answers for the routes that have several upstreams, and how they are, as JSON
 /api/traces        the last traces as JSON; ?limit=20
 /api/traces/{id}   one trace as JSON, by its id in hex or as X-Ray spells it
 ";
@@ -83,6 +87,7 @@ impl Admin {
             started,
             owners: None,
             correlator: None,
+            traffic: Traffic::default(),
             tls: Arc::default(),
             log: None,
             configured: Configured::default(),
@@ -103,6 +108,15 @@ impl Admin {
     pub fn with_correlator(mut self, correlator: Option<Arc<Mutex<Correlator>>>) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             inner.correlator = correlator;
+        }
+        self
+    }
+
+    /// Also says how requests fare on their way. Before the first clone.
+    #[must_use]
+    pub fn with_traffic(mut self, traffic: Traffic) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.traffic = traffic;
         }
         self
     }
@@ -158,12 +172,14 @@ impl Admin {
                 access_log: admin.pipeline.access_log(),
                 configured: &admin.configured,
                 tls: &admin.tls,
+                traffic: &admin.traffic,
             })),
             "/api/config" => Some(admin.configured.answer()),
             "/api/correlation" => Some(correlation::answer(
                 admin.correlator.as_deref(),
                 admin.pipeline.counters(),
             )),
+            "/api/upstreams" => Some(admin.traffic.upstreams()),
             "/api/traces" => Some(api::list(admin.pipeline.memory(), query)),
             _ => path
                 .strip_prefix("/api/traces/")
@@ -259,7 +275,7 @@ mod tests {
             .filter_map(|line| line.split_whitespace().next())
             .filter(|page| page.starts_with('/') && !page.contains('{'))
             .collect();
-        assert_eq!(pages.len(), 7);
+        assert_eq!(pages.len(), 8);
         for page in pages {
             let (status, _) = ask(&admin, Method::GET, page);
             assert_ne!(status, StatusCode::NOT_FOUND, "{page}");

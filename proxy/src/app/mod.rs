@@ -381,6 +381,7 @@ impl Bound {
         }
         stacks.serve(live);
         traffic.beside(stacks.pool().tend());
+        traffic.beside(stacks.look_after());
         let tls_counters = tls.counters();
         traffic.beside(tls.clone().watch());
 
@@ -394,6 +395,7 @@ impl Bound {
                 ambient::wall(),
             )
             .with_owners(stacks.owners.clone())
+            .with_traffic(stacks.traffic())
             .with_correlator(config.tracing.is_some().then(|| stacks.correlator.clone()))
             .with_configured(configured.clone())
             .with_log(watched.as_ref().map(|watched| watched.log.clone()))

@@ -9,16 +9,19 @@ use throughline::{ClientLayer, ServerLayer, ambient, sink::Discard};
 
 use crate::{
     access_log::Target,
+    admin::{Groups, Traffic},
     config::{Config, Tracing},
     correlate::{self, Correlator},
     echoes::Echoes,
+    group::Group,
     inbound::{self, Inbound},
     listen::Live,
-    outbound::{self, Outbound},
+    outbound::{self, Outbound, Route},
     owners::Owners,
     pipeline::Pipeline,
     pool::{self, Origin, Pool},
     request_id::RequestIds,
+    retry,
     signals::Signals,
     tls::Connector,
     values::Secret,
@@ -37,6 +40,14 @@ pub(super) struct Stacks {
     /// How the pool was made that is in use.
     pool_config: pool::Config,
     pool: Pool,
+    retries: Arc<retry::Counts>,
+    /// The upstreams of routes that have several, and whom that is to be told.
+    groups: Vec<(Route, Arc<Group>)>,
+    shown: Groups,
+    /// Those of them that nobody looks after yet.
+    untended: Vec<Arc<Group>>,
+    /// Whether nobody follows the pool's names yet.
+    is_unfollowed: bool,
     live: Listeners,
 }
 
@@ -70,6 +81,11 @@ impl Stacks {
             pool: Pool::new(limits(config, &own_ports), connector),
             own_ports,
             pool_config: config.pool.clone(),
+            retries: Arc::default(),
+            groups: Vec::new(),
+            shown: Groups::default(),
+            untended: Vec::new(),
+            is_unfollowed: true,
             live: Listeners::default(),
         }
     }
@@ -86,8 +102,13 @@ impl Stacks {
             true => Origin::https(&app.host, app.port),
             false => Origin::http(&app.host, app.port),
         };
-        let upstream = self.pool.upstream(&origin, config.app_protocol);
-        let stack = Inbound::new(upstream, self.server(config));
+        let limits = pool::Config {
+            max_requests: config.app_max_requests,
+            ..config.pool.clone()
+        };
+        let pool = &self.pool;
+        let upstream = pool.dedicated("the app", origin, config.app_protocol, &limits);
+        let stack = Inbound::new(upstream, config.terms.request_timeout, self.server(config));
         Some(match config.listen.transparent {
             true => stack.redirected(self.pool(), config.app_protocol),
             false => stack,
@@ -96,16 +117,57 @@ impl Stacks {
 
     /// The stack of the forward proxy.
     pub(super) fn outbound(&self, config: &Config) -> Outbound {
-        Outbound::forward(self.pool(), self.client(config))
+        let tracing = self.client(config);
+        Outbound::forward(self.pool(), &config.terms, &self.retries, tracing)
     }
 
     /// The stacks of the fixed routes, in their order.
-    pub(super) fn routes(&self, config: &Config) -> Vec<Outbound> {
+    pub(super) fn routes(&mut self, config: &Config) -> Vec<Outbound> {
         let tracing = self.client(config);
-        let routes = config.routes.iter();
-        routes
-            .map(|route| Outbound::to(self.pool(), route.upstream.clone(), tracing.clone()))
-            .collect()
+        let before = std::mem::take(&mut self.groups);
+        let mut stacks = Vec::new();
+        for route in &config.routes {
+            let same = before.iter().find(|(other, _)| other == route);
+            // What is known of upstreams is kept where nothing about them has changed.
+            let group = match same {
+                Some((_, group)) => Some(group.clone()),
+                None => route.group(&self.pool),
+            };
+            if let Some(group) = &group {
+                if same.is_none() {
+                    self.untended.push(group.clone());
+                }
+                self.groups.push((route.clone(), group.clone()));
+            }
+            let (pool, tracing) = (self.pool(), tracing.clone());
+            stacks.push(Outbound::to(pool, route, group, &self.retries, tracing));
+        }
+        let groups = self.groups.iter().map(|(_, group)| group.clone());
+        self.shown.set(groups.collect());
+        stacks
+    }
+
+    /// What the admin port shows of the ways out.
+    pub(super) fn traffic(&self) -> Traffic {
+        Traffic {
+            retries: self.retries.clone(),
+            requests: self.pool.counts(),
+            groups: self.shown.clone(),
+        }
+    }
+
+    /// Looks after names and upstreams, in tasks: what is new of them since this was last called.
+    pub(super) fn look_after(&mut self) -> impl Future<Output = ()> + Send + Sync + use<> {
+        let groups = std::mem::take(&mut self.untended);
+        let pool = std::mem::take(&mut self.is_unfollowed).then(|| self.pool());
+        async move {
+            for group in groups {
+                tokio::spawn(group.tend());
+            }
+            if let Some(pool) = pool {
+                tokio::spawn(pool.follow());
+            }
+        }
     }
 
     /// These are the listeners whose stacks they are.
@@ -120,6 +182,9 @@ impl Stacks {
             self.pool = self.pool.anew(limits(config, &self.own_ports));
             self.pool_config = config.pool.clone();
             tokio::spawn(self.pool().tend());
+            self.is_unfollowed = true;
+            // Their connections are the old pool's.
+            self.groups.clear();
         }
         if let (Some(live), Some(stack)) = (&self.live.inbound, self.inbound(config)) {
             live.replace(stack, config.listen);
@@ -127,9 +192,11 @@ impl Stacks {
         if let Some(live) = &self.live.outbound {
             live.replace(self.outbound(config), config.listen);
         }
-        for (live, stack) in self.live.routes.iter().zip(self.routes(config)) {
+        let routes = self.routes(config);
+        for (live, stack) in self.live.routes.iter().zip(routes) {
             live.replace(stack, config.listen);
         }
+        tokio::spawn(self.look_after());
     }
 
     /// How requests to the app are traced.

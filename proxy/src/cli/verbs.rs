@@ -88,7 +88,8 @@ fn summary(config: &Config) -> String {
         ["admin".to_owned(), or_off(config.admin.as_ref())],
     ];
     rows.extend(config.routes.iter().map(|route| {
-        let text = format!("{} to {}", route.listen, route.upstream);
+        let upstreams: Vec<_> = route.upstreams.iter().map(ToString::to_string).collect();
+        let text = format!("{} to {}", route.listen, upstreams.join(", "));
         ["route".to_owned(), text]
     }));
     rows.push(["spans".to_owned(), spans]);

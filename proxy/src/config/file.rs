@@ -22,7 +22,7 @@ use super::{
     layer::{At, Entry, Layer},
     origin::Source,
     settings::{Setting, find},
-    value::{Shape, Written},
+    value::{OWN, Shape, Written},
 };
 
 /// A configuration of more bytes than this is a mistake.
@@ -262,12 +262,59 @@ struct KeyPair {
     key: Option<String>,
 }
 
-/// A route in the file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Route {
-    listen: String,
-    upstream: String,
+/// A route in the file, as it is written elsewhere: `LISTEN=UPSTREAM;key=value`.
+struct Route(String);
+
+impl<'de> Deserialize<'de> for Route {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RouteReader)
+    }
+}
+
+struct RouteReader;
+
+impl<'de> Visitor<'de> for RouteReader {
+    type Value = Route;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a route, as in `{ listen: 127.0.0.1:9001, upstream: stock:80 }`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Route, A::Error> {
+        let (mut listen, mut upstream, mut own) = (None, None, String::new());
+        while let Some(key) = map.next_key::<String>()? {
+            let slot = match key.as_str() {
+                "listen" => &mut listen,
+                "upstream" => &mut upstream,
+                key if OWN.contains(&key) => {
+                    let Item(value) = map.next_value()?;
+                    own.push_str(&format!(";{key}={value}"));
+                    continue;
+                }
+                // The reader knows the place of this error better than that of any other.
+                key => return Err(de::Error::unknown_field(key, &OWN)),
+            };
+            let Item(value) = map.next_value()?;
+            *slot = Some(value);
+        }
+        let listen = listen.ok_or_else(|| de::Error::missing_field("listen"))?;
+        let upstream = upstream.ok_or_else(|| de::Error::missing_field("upstream"))?;
+        Ok(Route(format!("{listen}={upstream}{own}")))
+    }
+}
+
+/// A value inside of a route: a scalar, or a list of them. What would end it is refused where it is
+/// understood.
+struct Item(String);
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Content { written, .. } = deserializer.deserialize_any(Reader(Shape::List))?;
+        Ok(Self(match written {
+            Written::Many(items) => items.join("+"),
+            other => other.text(),
+        }))
+    }
 }
 
 /// Reads everything that is not simply a scalar.
@@ -324,8 +371,7 @@ impl<'de> Visitor<'de> for Reader {
         let mut items = Vec::new();
         if self.0 == Shape::Routes {
             while let Some(route) = seq.next_element::<Spanned<Route>>()? {
-                let Route { listen, upstream } = route.value;
-                texts.push(format!("{listen}={upstream}"));
+                texts.push(route.value.0);
                 items.push(at(route.referenced));
             }
         } else if self.0 == Shape::KeyPairs {
@@ -410,6 +456,13 @@ mod tests {
                 "routes"
             ),
             many(&["127.0.0.1:1=stock:80"])
+        );
+        assert_eq!(
+            written(
+                "routes: [{listen: 127.0.0.1:1, upstream: [a:80, b:80], request_timeout: 2s}]",
+                "routes"
+            ),
+            many(&["127.0.0.1:1=a:80+b:80;request_timeout=2s"])
         );
         assert_eq!(
             written(

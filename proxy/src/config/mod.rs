@@ -33,7 +33,11 @@ pub use self::{
     origin::{Origin, Source, Warning},
     resolve::resolve,
 };
-use crate::{access_log, export, forwarders, listen, outbound::Route, pipeline, pool, tls, values};
+use crate::{
+    access_log, export, forwarders, listen,
+    outbound::{Route, Terms},
+    pipeline, pool, tls, values,
+};
 
 /// Everything that the sidecar is told, checked and complete.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,10 +56,14 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// What the app is spoken to in.
     pub app_protocol: pool::Protocol,
+    /// The most requests that the app is given at a time.
+    pub app_max_requests: Option<usize>,
     /// What callers are allowed.
     pub listen: listen::Config,
     /// What upstreams are allowed.
     pub pool: pool::Config,
+    /// What holds for each request.
+    pub terms: Terms,
     /// Certificates, keys and authorities.
     pub tls: tls::Config,
     /// What a started command calls directly, separated by commas; empty empties its `NO_PROXY`.

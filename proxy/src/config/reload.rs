@@ -11,12 +11,18 @@ use super::{Config, Error, Origin, Resolved, Sources, file};
 const LIVE: &[&str] = &[
     "access_log",
     "access_log_format",
+    "app_max_requests",
     "baggage_attributes",
+    "balance",
     "body_timeout",
+    "check",
+    "check_interval",
     "client_auth",
     "client_ca",
     "client_names",
     "connect_timeout",
+    "eject_after",
+    "eject_time",
     "header_timeout",
     "idle_timeout",
     "inbound_plaintext",
@@ -28,13 +34,27 @@ const LIVE: &[&str] = &[
     "make_request_id",
     "max_connections",
     "max_header_bytes",
+    "max_pending",
+    "max_requests",
     "max_streams",
     "outbound_read",
     "outbound_strip",
     "outbound_write",
     "propagators",
+    "queue_timeout",
     "request_id_headers",
+    "request_timeout",
+    "resolve_interval",
+    "response_idle_timeout",
     "response_timeout",
+    "retry_attempts",
+    "retry_backoff",
+    "retry_backoff_max",
+    "retry_body_bytes",
+    "retry_budget",
+    "retry_budget_min",
+    "retry_marked_by",
+    "retry_on",
     "sampler",
     "shutdown_grace",
     "trust",
@@ -132,6 +152,13 @@ impl Live {
         config.pool.response_timeout = new.pool.response_timeout;
         config.pool.idle_timeout = new.pool.idle_timeout;
         config.pool.max_connections = new.pool.max_connections;
+        config.pool.response_idle_timeout = new.pool.response_idle_timeout;
+        config.pool.max_requests = new.pool.max_requests;
+        config.pool.max_pending = new.pool.max_pending;
+        config.pool.queue_timeout = new.pool.queue_timeout;
+        config.pool.resolve_interval = new.pool.resolve_interval;
+        config.terms = new.terms;
+        config.app_max_requests = new.app_max_requests;
         config.tls = new.tls;
         config.log = new.log;
         config.access_log = new.access_log;

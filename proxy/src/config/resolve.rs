@@ -10,10 +10,16 @@ use super::{
     otel,
     settings::{Settings, find},
     together,
-    value::{Exporter, List, OrPropagators},
+    value::{Count, Exporter, List, OrPropagators, RouteSettings},
 };
 use crate::{
-    access_log, export::otlp, forwarders, listen, pipeline, pool, tls as tls_room, values,
+    access_log,
+    attempts::{self, Backoff, Share},
+    balance::{Ejection, Policy},
+    export::otlp,
+    forwarders, group, listen,
+    outbound::{self, Terms},
+    pipeline, pool, tls as tls_room, values,
 };
 use throughline::propagation::{Format, Propagator};
 
@@ -106,13 +112,9 @@ fn compose(
             max_streams: settings.max_streams.0,
             transparent: settings.transparent.0,
         },
-        pool: pool::Config {
-            connect_timeout: settings.connect_timeout.0,
-            response_timeout: settings.response_timeout.0.map(|timeout| timeout.0),
-            idle_timeout: settings.upstream_idle_timeout.0,
-            max_connections: settings.max_connections.size(),
-            own_ports: Vec::new(),
-        },
+        pool: pool(&settings, None),
+        terms: terms(&settings, None),
+        app_max_requests: settings.app_max_requests.0.map(Count::size),
         tls: tls(&settings, inbound.is_some(), layers)?,
         no_proxy: settings.no_proxy.0.clone(),
         shutdown_grace: settings.shutdown_grace.0,
@@ -127,9 +129,92 @@ fn compose(
             signal_file: settings.signal_file.0.clone(),
         },
         tracing: tracing(&settings, layers, warnings)?,
+        routes: settings
+            .routes
+            .0
+            .iter()
+            .map(|route| outbound::Route {
+                listen: route.listen,
+                upstreams: route.upstreams.clone(),
+                pool: pool(&settings, Some(route)),
+                terms: terms(&settings, Some(route)),
+                group: group(&settings, route),
+            })
+            .collect(),
         app: settings.app.0,
-        routes: settings.routes.0,
     })
+}
+
+/// The value of a setting for a route, or for all where there is none.
+macro_rules! of {
+    ($settings:ident, $route:ident, $key:ident) => {
+        match $route {
+            Some(route) => route.or(stringify!($key), &$settings.$key),
+            None => $settings.$key.clone(),
+        }
+    };
+}
+
+/// What holds for each upstream.
+fn pool(settings: &Settings, route: Option<&RouteSettings>) -> pool::Config {
+    let response_timeout = of!(settings, route, response_timeout);
+    let response_idle_timeout = of!(settings, route, response_idle_timeout);
+    pool::Config {
+        connect_timeout: of!(settings, route, connect_timeout).0,
+        response_timeout: response_timeout.0.map(|timeout| timeout.0),
+        response_idle_timeout: response_idle_timeout.0.map(|timeout| timeout.0),
+        idle_timeout: settings.upstream_idle_timeout.0,
+        max_connections: of!(settings, route, max_connections).size(),
+        max_requests: of!(settings, route, max_requests).0.map(Count::size),
+        max_pending: of!(settings, route, max_pending).size(),
+        queue_timeout: of!(settings, route, queue_timeout).0,
+        address: None,
+        resolve_interval: of!(settings, route, resolve_interval).0,
+        own_ports: Vec::new(),
+    }
+}
+
+/// How a route chooses among its upstreams, where there is a choice.
+fn group(settings: &Settings, route: &RouteSettings) -> Option<group::Config> {
+    let is_one = route.upstreams.len() == 1;
+    let route = Some(route);
+    let balance = of!(settings, route, balance).0;
+    let check = of!(settings, route, check).0;
+    if is_one && balance.is_none() && check.is_none() {
+        return None;
+    }
+    Some(group::Config {
+        policy: balance.unwrap_or(Policy::LeastRequests),
+        ejection: Ejection {
+            after: of!(settings, route, eject_after).0.map(|count| count.0),
+            time: of!(settings, route, eject_time).0,
+        },
+        check,
+        check_interval: of!(settings, route, check_interval).0,
+        resolve_interval: of!(settings, route, resolve_interval).0,
+    })
+}
+
+/// What holds for each request on its way out, whomever it goes to.
+fn terms(settings: &Settings, route: Option<&RouteSettings>) -> Terms {
+    let request_timeout = of!(settings, route, request_timeout);
+    Terms {
+        request_timeout: request_timeout.0.map(|timeout| timeout.0),
+        retries: attempts::Policy {
+            on: of!(settings, route, retry_on).0,
+            attempts: of!(settings, route, retry_attempts).0,
+            marked_by: of!(settings, route, retry_marked_by).0,
+            body_bytes: of!(settings, route, retry_body_bytes).size(),
+            backoff: Backoff {
+                base: of!(settings, route, retry_backoff).0,
+                max: of!(settings, route, retry_backoff_max).0,
+            },
+            budget: Share {
+                percent: of!(settings, route, retry_budget).0,
+                per_second: of!(settings, route, retry_budget_min).0,
+            },
+        },
+    }
 }
 
 /// Certificates and authorities, each of which has something that it is for.

@@ -15,12 +15,15 @@ use super::{
     value::{
         AccessFormat, AccessTarget, App, Attributes, Bad, Bytes, Confidence, Count, Endpoint,
         Exporter, FilePath, Forwarders, Headers, HostNames, Hosts, KeyPairs, Level, List,
-        NamedSampler, OrOff, OrPropagators, Pause, Routes, Shape, Switch, Text, Timeout, Value,
-        Workers, Written,
+        NamedSampler, OrAuto, OrOff, OrPropagators, Pause, Routes, Shape, Switch, Text, Timeout,
+        Value, Workers, Written,
     },
 };
 use crate::{
+    attempts::On,
+    balance::Policy,
     export::otlp::{Compression, Protocol as OtlpProtocol},
+    group::Check,
     pool,
     tls::ClientAuth,
     values::Source as ValueSource,
@@ -156,9 +159,11 @@ settings! {
 
         /// Fixed ways out, for an app that knows no proxy: what is said to LISTEN goes to UPSTREAM.
         /// The flag can also be written `--route` and can be repeated; in the file it is a list of
-        /// `listen` and `upstream`.
+        /// `listen` and `upstream`, and of settings that a route has of its own: timeouts, limits and
+        /// so on, under the names that they have here. As text they follow after semicolons, as in
+        /// `127.0.0.1:9001=stock:80;request_timeout=2s`.
         routes: Routes { "LISTEN=UPSTREAM", default "",
-            example "[{ listen: 127.0.0.1:9001, upstream: stock:80 }]" }
+            example "[{ listen: 127.0.0.1:9001, upstream: stock:80, request_timeout: 2s }]" }
 
         /// Whether connections that the kernel redirects here (`deploy/transparent`) are taken to where
         /// they were going: those to `inbound` to the app's port of that number, those to `outbound` to
@@ -234,6 +239,15 @@ settings! {
         /// How long an upstream may take until the first byte of its response, or `off` for ever.
         response_timeout: OrOff<Timeout> { "TIME", default "off", example "off" }
 
+        /// How long an answer may pause between two pieces of its body, or `off` for ever. Then it
+        /// breaks off.
+        response_idle_timeout: OrOff<Timeout> { "TIME", default "off", example "off" }
+
+        /// How long a request may take, from its first byte to the end of its answer and with all
+        /// attempts, or `off` for ever. Where the answer has not begun by then it is a 504; else it
+        /// breaks off.
+        request_timeout: OrOff<Timeout> { "TIME", default "off", example "off" }
+
         /// How long an unused connection to an upstream is kept. It should be shorter than the
         /// upstream's own idle timeout, so that no request meets a connection that is being closed.
         upstream_idle_timeout: Timeout { "TIME", default "30s", example "30s" }
@@ -242,11 +256,88 @@ settings! {
         /// `connect_timeout`.
         max_connections: Count<1, 65535> { "COUNT", default "512", example "512" }
 
+        /// The most requests that one upstream is sent at a time, in whatever protocol, or `off`.
+        /// Further ones wait.
+        max_requests: OrOff<Count<1, 1_000_000>> { "COUNT", default "off", example "200" }
+
+        /// The most requests that the app is given at a time, or `off`. Further ones wait.
+        app_max_requests: OrOff<Count<1, 1_000_000>> { "COUNT", default "off", example "64" }
+
+        /// The most requests that wait for one upstream, or for the app. One more is a 503 at once,
+        /// with `Retry-After`.
+        max_pending: Count<0, 1_000_000> { "COUNT", default "1024", example "1024" }
+
+        /// How long a request may wait so, until it is a 503.
+        queue_timeout: Timeout { "TIME", default "5s", example "5s" }
+
         /// The most bytes that the headers of a request may have.
         max_header_bytes: Bytes<8192, 16_777_216> { "SIZE", default "64KiB", example "64KiB" }
 
         /// The most requests that one HTTP/2 connection may have open.
         max_streams: Count<1, 65535> { "COUNT", default "256", example "256" }
+    }
+    "Retries" {
+        /// After what a call that goes out is tried again: `connect` (no connection was made),
+        /// `refused` (the upstream said that it did not begin with it), `reset` (the connection ended
+        /// without an answer), `timeout` (`response_timeout`), `5xx`, and any status from 400 to 599;
+        /// `none` for nothing. What may have had an effect is never repeated: after all but the first
+        /// two a method has to be idempotent, or the request marked.
+        retry_on: List<On> { "CAUSES", default "none", example "[connect, refused, reset, 503]" }
+
+        /// The most attempts after the first.
+        retry_attempts: Count<1, 10> { "COUNT", default "2", example "2" }
+
+        /// The longest pause before the first of them. It doubles with each, and a random part of it
+        /// is waited.
+        retry_backoff: Pause { "TIME", default "25ms", example "25ms" }
+
+        /// The longest pause before any. An upstream's `Retry-After` is waited for up to this; if it
+        /// asks for more, its answer is passed on.
+        retry_backoff_max: Timeout { "TIME", default "1s", example "1s" }
+
+        /// How many of all requests may be tried again, in percent.
+        retry_budget: Count<0, 100> { "PERCENT", default "20", example "20" }
+
+        /// How many may be in a second whatever that comes to.
+        retry_budget_min: Count<0, 100> { "COUNT", default "3", example "3" }
+
+        /// Headers that mark a request as safe to repeat whatever its method; `none` for none. Their
+        /// presence is taken at its word.
+        retry_marked_by: List<HeaderName> { "HEADERS", default "none", example "[idempotency-key]" }
+
+        /// The longest request body that is kept to be sent again. It is kept as it passes: nothing
+        /// waits for it.
+        retry_body_bytes: Bytes<1, 16_777_216> { "SIZE", default "64KiB", example "64KiB" }
+    }
+    "Several upstreams" {
+        /// How a route chooses among several upstreams, and among the addresses of a name:
+        /// `round_robin`, `least_requests` (of two at random the one with fewer open requests),
+        /// `hash:client`, `hash:path` or `hash:header:NAME` (the same one for the same value); `auto`
+        /// is `least_requests` where several upstreams are given or they are checked, and else the
+        /// first address that takes a connection. In the file `upstream` is a list then, as text they
+        /// are joined by `+`.
+        balance: OrAuto<Policy> { "POLICY", default "auto", example "least_requests" }
+
+        /// What the upstreams of a route are checked by: `connect`, a path that is asked for and has
+        /// to be answered with 2xx, or `off`. Two failed checks in a row take one out, two good ones
+        /// bring it back.
+        check: OrOff<Check> { "CHECK", default "off", example "/healthz" }
+
+        /// How often they are checked.
+        check_interval: Timeout { "TIME", default "10s", example "10s" }
+
+        /// After how many failures in a row one of several upstreams is left alone for a while, or
+        /// `off`: no connection, no answer, 502, 503 or 504. Never more than half of them are at a
+        /// time.
+        eject_after: OrOff<Count<1, 1000>> { "COUNT", default "5", example "5" }
+
+        /// For how long, the first time; it doubles with each, up to 5 minutes.
+        eject_time: Timeout { "TIME", default "10s", example "10s" }
+
+        /// How often the names of upstreams are looked up again. New connections are made to wherever
+        /// a name leads in any case; those that are there are let go when three answers in a row do
+        /// not have their address.
+        resolve_interval: Timeout { "TIME", default "10s", example "10s" }
     }
     "The process" {
         /// How long a shutdown may take, requests and spans together. The default fits the 30 seconds

@@ -59,7 +59,7 @@ fn listeners(config: &Config) -> Vec<(String, SocketAddr)> {
     let routes = config
         .routes
         .iter()
-        .map(|route| (format!("the route to {}", route.upstream), route.listen));
+        .map(|route| (format!("the route to {}", route.upstream()), route.listen));
     named.chain(routes).collect()
 }
 

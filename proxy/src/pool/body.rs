@@ -11,13 +11,15 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use throughline::{ambient, phase::Recorder};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    Upstream,
+    Cause, Upstream,
     early::{Early, Gate},
+    gate::Pass,
     http2::Slot,
-    upstream::Kept,
+    kept::{Kept, Reading},
+    limits::Limits,
+    upstream::Kept as KeptConnection,
     wire::Wire,
 };
 use crate::{
@@ -28,7 +30,7 @@ use crate::{
 /// The body of a request to an upstream; it may be none at all.
 #[derive(Debug)]
 pub struct RequestBody<B> {
-    inner: Option<B>,
+    inner: Source<B>,
     whole: Whole,
     /// Who is told of interim responses to the request, body or none.
     caller: Option<Arc<Interim>>,
@@ -49,7 +51,14 @@ struct Terms {
     counted: Option<Recorder>,
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// Where a request's body comes from.
+#[derive(Debug)]
+enum Source<B> {
+    Nothing,
+    Caller(B),
+    /// The caller too, but it can be read again. In a box: it is rare, and the larger.
+    Kept(Box<Reading<B>>),
+}
 
 /// Who is told that the request is whole.
 #[derive(Debug)]
@@ -61,11 +70,17 @@ enum Whole {
     Recorder(Recorder),
 }
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 impl<B: Body> RequestBody<B> {
     /// This body.
     pub fn new(body: B) -> Self {
         Self {
-            inner: (!body.is_end_stream()).then_some(body),
+            inner: if body.is_end_stream() {
+                Source::Nothing
+            } else {
+                Source::Caller(body)
+            },
             whole: Whole::Nobody,
             caller: None,
             terms: None,
@@ -76,7 +91,7 @@ impl<B: Body> RequestBody<B> {
     #[must_use]
     pub fn empty() -> Self {
         Self {
-            inner: None,
+            inner: Source::Nothing,
             whole: Whole::Nobody,
             caller: None,
             terms: None,
@@ -85,7 +100,7 @@ impl<B: Body> RequestBody<B> {
 
     /// Tells `recorder` how many bytes pass, if there are any to come.
     pub(super) fn count(&mut self, recorder: &Recorder) {
-        if self.inner.is_some() {
+        if !matches!(self.inner, Source::Nothing) {
             self.terms().counted = Some(recorder.clone());
         }
     }
@@ -108,6 +123,37 @@ impl<B: Body> RequestBody<B> {
         }
     }
 
+    /// Makes of it one that can be read again, if it is at most `room` bytes long; `None` if it is
+    /// empty, and can be in any case.
+    pub(crate) fn keep(&mut self, room: usize) -> Option<Kept<B>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        match std::mem::replace(&mut self.inner, Source::Nothing) {
+            Source::Caller(body) => {
+                let kept = Kept::new(body, room);
+                self.inner = Source::Kept(Box::new(kept.again()));
+                Some(kept)
+            }
+            other => {
+                self.inner = other;
+                None
+            }
+        }
+    }
+
+    /// What was kept, from its beginning.
+    pub(crate) fn again(kept: Option<&Kept<B>>) -> Self
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let mut body = Self::empty();
+        if let Some(kept) = kept {
+            body.inner = Source::Kept(Box::new(kept.again()));
+        }
+        body
+    }
+
     pub(super) fn over(&mut self, wire: &Arc<Wire>) {
         self.whole = Whole::Wire(wire.clone());
     }
@@ -122,7 +168,7 @@ impl<B: Body> RequestBody<B> {
 
     /// Takes room on a shared connection for as long as this lasts.
     pub(super) fn within(&mut self, slot: &Slot) {
-        if self.inner.is_some() {
+        if !matches!(self.inner, Source::Nothing) {
             self.terms().slot = Some(slot.clone());
         }
     }
@@ -153,9 +199,6 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Self { inner, terms, .. } = &mut *self;
-        let Some(inner) = inner else {
-            return Poll::Ready(None);
-        };
         let (pace, counted) = match terms {
             None => (None, None),
             Some(terms) => {
@@ -165,7 +208,18 @@ where
                 (terms.pace.as_ref(), terms.counted.as_ref())
             }
         };
-        let polled = Pin::new(&mut *inner).poll_frame(cx);
+        let (polled, is_end) = match inner {
+            Source::Nothing => return Poll::Ready(None),
+            Source::Caller(body) => {
+                let polled = Pin::new(&mut *body).poll_frame(cx);
+                let polled = polled.map(|frame| frame.map(|frame| frame.map_err(Into::into)));
+                (polled, body.is_end_stream())
+            }
+            Source::Kept(body) => {
+                let polled = Pin::new(&mut **body).poll_frame(cx);
+                (polled, body.is_end_stream())
+            }
+        };
         if let Some(pace) = pace {
             match &polled {
                 Poll::Ready(_) => pace.came(),
@@ -173,7 +227,7 @@ where
                 Poll::Pending => pace.waits(cx.waker()),
             }
         }
-        let frame = ready!(polled).map(|frame| frame.map_err(Into::into));
+        let frame = ready!(polled);
         if let (Some(Ok(frame)), Some(recorder)) = (&frame, counted)
             && let Some(data) = frame.data_ref()
         {
@@ -182,20 +236,25 @@ where
         match &frame {
             // Not whole: hyper breaks the connection off, and the upstream sees it.
             Some(Err(_)) => {}
-            Some(Ok(_)) if !inner.is_end_stream() => {}
+            Some(Ok(_)) if !is_end => {}
             _ => self.end(),
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        match &self.inner {
+            Source::Nothing => true,
+            Source::Caller(body) => body.is_end_stream(),
+            Source::Kept(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.inner {
-            Some(inner) => inner.size_hint(),
-            None => SizeHint::with_exact(0),
+            Source::Nothing => SizeHint::with_exact(0),
+            Source::Caller(body) => body.size_hint(),
+            Source::Kept(body) => body.size_hint(),
         }
     }
 }
@@ -207,26 +266,39 @@ pub struct ResponseBody<B> {
     returning: Option<Returning<B>>,
     /// Its room on a shared connection.
     slot: Option<Slot>,
+    /// In a box: most have none.
+    limits: Option<Box<Limits>>,
+}
+
+/// Why a response's body broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// Its upstream or its connection did.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// It took too long.
+    #[error("the answer was cut: {}", .0.error_type())]
+    Expired(Cause),
 }
 
 /// A connection on its way back to its upstream.
 #[derive(Debug)]
 pub(super) struct Returning<B> {
     upstream: Arc<Upstream<B>>,
-    connection: Kept<B>,
-    _permit: OwnedSemaphorePermit,
+    connection: KeptConnection<B>,
+    _pass: Pass,
 }
 
 impl<B> Returning<B> {
     pub(super) fn new(
         upstream: Arc<Upstream<B>>,
-        connection: Kept<B>,
-        permit: OwnedSemaphorePermit,
+        connection: KeptConnection<B>,
+        pass: Pass,
     ) -> Self {
         Self {
             upstream,
             connection,
-            _permit: permit,
+            _pass: pass,
         }
     }
 
@@ -244,6 +316,7 @@ impl<B> ResponseBody<B> {
             inner,
             returning: Some(returning),
             slot: None,
+            limits: None,
         };
         if body.inner.is_end_stream() {
             body.end();
@@ -258,11 +331,20 @@ impl<B> ResponseBody<B> {
             inner,
             returning: None,
             slot,
+            limits: None,
+        }
+    }
+
+    /// Cuts it when it has taken too long, and holds its place until then.
+    pub(super) fn limit(&mut self, limits: Box<Limits>) {
+        if !self.inner.is_end_stream() {
+            self.limits = Some(limits);
         }
     }
 
     fn end(&mut self) {
         self.slot = None;
+        self.limits = None;
         if let Some(returning) = self.returning.take() {
             returning.give_back();
         }
@@ -271,26 +353,37 @@ impl<B> ResponseBody<B> {
 
 impl<B> Body for ResponseBody<B> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Self {
-            inner, returning, ..
+            inner,
+            returning,
+            limits,
+            ..
         } = &mut *self;
-        let frame = ready!(match returning {
+        let polled = match returning {
             Some(returning) => returning.connection.sender.poll_body(cx, inner),
             None => Pin::new(inner).poll_frame(cx),
-        });
+        };
+        if let Some(limits) = limits
+            && let Some(expired) = limits.poll(cx, polled.is_ready())
+        {
+            // What is left of it is not waited for: the connection goes with it.
+            (self.returning, self.limits, self.slot) = (None, None, None);
+            return Poll::Ready(Some(Err(BodyError::Expired(expired))));
+        }
+        let frame = ready!(polled);
         match &frame {
             // A broken connection is not given back: it goes with this body.
-            Some(Err(_)) => (self.returning, self.slot) = (None, None),
+            Some(Err(_)) => (self.returning, self.limits, self.slot) = (None, None, None),
             Some(Ok(_)) if !self.inner.is_end_stream() => {}
             _ => self.end(),
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -36,7 +36,7 @@ where
         let origin = Origin::http(&target.host, target.port);
         let dialled =
             dial::dial(&origin, &self.0.config, &self.0.tls, Offer::Http1, recorder).await;
-        let dialled = noted(dialled, recorder)?;
+        let dialled = dialled.map_err(|error| noted(error, &self.0.counts, recorder))?;
         if let Some(recorder) = recorder {
             recorder.connection(ConnectionUse {
                 reused: false,

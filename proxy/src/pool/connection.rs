@@ -24,6 +24,8 @@ pub(super) struct Connection<S> {
     pub(super) opened: Instant,
     pub(super) used: u64,
     pub(super) idle_since: Instant,
+    /// Which news of where its name leads to it was held against.
+    pub(super) epoch: u64,
 }
 
 /// The two ends of a connection, and how they came to speak TLS.
@@ -63,6 +65,7 @@ impl<S> Connection<S> {
             opened: now,
             used: 0,
             idle_since: now,
+            epoch: 0,
         }
     }
 

@@ -46,9 +46,10 @@ pub(super) async fn dial(
         }
     };
 
-    let addresses = match origin.host().parse::<IpAddr>() {
-        Ok(address) => vec![SocketAddr::new(address, origin.port())],
-        Err(_) => {
+    let addresses = match (config.address, origin.host().parse::<IpAddr>()) {
+        (Some(address), _) => vec![address],
+        (None, Ok(address)) => vec![SocketAddr::new(address, origin.port())],
+        (None, Err(_)) => {
             enter(Phase::Dns);
             resolve(origin, deadline, timeout).await?
         }

@@ -22,6 +22,8 @@ pub struct Error {
 pub enum Cause {
     /// Too many requests were open for too long.
     Queue,
+    /// Too many requests wait already.
+    QueueFull,
     /// The name has no address.
     Dns,
     /// Resolving took too long.
@@ -36,6 +38,8 @@ pub enum Cause {
     TlsTimeout,
     /// The connection was closed or reset before the response.
     Closed,
+    /// The upstream said that it did not begin with the request.
+    Refused,
     /// What came was no HTTP response.
     BadResponse,
     /// The caller's request body broke off.
@@ -44,6 +48,10 @@ pub enum Cause {
     BodyTimeout,
     /// The response took too long.
     ResponseTimeout,
+    /// The response paused for too long.
+    ResponseIdleTimeout,
+    /// All of it took too long.
+    RequestTimeout,
     /// The request would come back to us.
     Loop,
     /// The request names no place to go to.
@@ -53,12 +61,55 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 21] = [
+        Self::Queue,
+        Self::QueueFull,
+        Self::Dns,
+        Self::DnsTimeout,
+        Self::Connect,
+        Self::ConnectTimeout,
+        Self::Tls(Reason::Expired),
+        Self::Tls(Reason::UnknownCa),
+        Self::Tls(Reason::WrongName),
+        Self::Tls(Reason::Other),
+        Self::TlsTimeout,
+        Self::Closed,
+        Self::Refused,
+        Self::BadResponse,
+        Self::RequestBody,
+        Self::ResponseTimeout,
+        Self::ResponseIdleTimeout,
+        Self::RequestTimeout,
+        Self::Loop,
+        Self::NoRoute,
+        Self::Tunnel,
+    ];
+
+    /// The value of `error.type`.
+    #[must_use]
+    pub fn error_type(self) -> &'static str {
+        self.facts().1
+    }
+
+    /// How long a caller had better wait, where that helps.
+    #[must_use]
+    pub fn retry_after(self) -> Option<u64> {
+        matches!(self, Self::Queue | Self::QueueFull).then_some(1)
+    }
+
     fn facts(self) -> (StatusCode, &'static str, Phase, Party) {
         use Party::{Client, Proxy, Upstream};
         match self {
             Self::Queue => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "queue_timeout",
+                Phase::Queue,
+                Proxy,
+            ),
+            Self::QueueFull => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "queue_full",
                 Phase::Queue,
                 Proxy,
             ),
@@ -104,6 +155,12 @@ impl Cause {
                 Phase::Wait,
                 Upstream,
             ),
+            Self::Refused => (
+                StatusCode::BAD_GATEWAY,
+                "stream_refused",
+                Phase::Wait,
+                Upstream,
+            ),
             Self::BadResponse => (
                 StatusCode::BAD_GATEWAY,
                 "bad_response",
@@ -120,6 +177,18 @@ impl Cause {
             Self::ResponseTimeout => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "response_timeout",
+                Phase::Wait,
+                Proxy,
+            ),
+            Self::ResponseIdleTimeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "response_idle_timeout",
+                Phase::Transfer,
+                Proxy,
+            ),
+            Self::RequestTimeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "request_timeout",
                 Phase::Wait,
                 Proxy,
             ),
@@ -149,9 +218,15 @@ impl Error {
         } else {
             Cause::Closed
         };
+        let mut cause = cause;
         let mut detail = error.to_string();
         let mut source = error.source();
         while let Some(error) = source {
+            // RFC 9113, section 8.7: a stream refused so was not processed at all.
+            let stream = error.downcast_ref::<h2::Error>();
+            if stream.and_then(h2::Error::reason) == Some(h2::Reason::REFUSED_STREAM) {
+                cause = Cause::Refused;
+            }
             detail = format!("{detail}: {error}");
             source = error.source();
         }

@@ -94,6 +94,11 @@ impl Speech {
         }
     }
 
+    /// What it was told to speak.
+    pub(super) fn was_told(&self) -> Protocol {
+        self.told
+    }
+
     /// What to speak for a request that came in HTTP/2, or did not.
     pub(super) fn choose(&self, wants_http2: bool, is_tls: bool) -> Spoken {
         match self.told {

@@ -83,7 +83,7 @@ impl App {
         request.headers_mut().insert("host", "app".parse().unwrap());
         let sent = self
             .upstream
-            .send_carried(&mut request, None, Some(&carried));
+            .send_carried(&mut request, None, Some(&carried), None);
         (sent.await.unwrap(), carried)
     }
 

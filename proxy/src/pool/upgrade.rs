@@ -19,7 +19,7 @@ use super::{
     body::Returning,
     early::Early,
     switched::Switched,
-    upstream::{noted, taken, within},
+    upstream::{taken, within},
 };
 use crate::{
     headers::{self, Upgrade},
@@ -66,12 +66,14 @@ where
             recorder.begin_attempt(ambient::now());
         }
         let wants_http2 = *request.method() == Method::CONNECT;
+        let failed = |error| self.failed(error, recorder);
+        let _place = self.place().await.map_err(failed)?;
         let switched = if self.tunnels_in_http2(wants_http2) {
             self.switch_http2(request, upgrade, recorder, carried).await
         } else {
             self.switch_http1(request, upgrade, recorder, carried).await
         };
-        noted(switched, recorder)
+        switched.map_err(failed)
     }
 
     async fn switch_http1(

@@ -1,10 +1,11 @@
 //! One origin: how a request gets a connection, and what becomes of it there.
 
 use std::{
+    net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
     time::{Duration, Instant},
@@ -15,20 +16,20 @@ use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::{body::Incoming, client::conn::http2};
 use throughline::{ambient, phase::Recorder};
-use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time::timeout_at,
-};
+use tokio::{sync::Notify, time::timeout_at};
 
 use super::{
-    Cause, Config, Error, Origin, Protocol, RequestBody, ResponseBody,
+    Cause, Config, Counts, Error, Origin, Protocol, RequestBody, ResponseBody,
     body::Returning,
     connection::{Addresses, Connection},
     dial::{self, Dialled},
-    early::Gate,
+    early::Gate as BodyGate,
+    gate::{Gate, Pass, Queue},
     http1::Http1,
     http2::{Http2, Slot, is_refusal},
+    limits::Limits,
     protocol::{Speech, Spoken},
+    whereabouts::Whereabouts,
     wire::Wire,
 };
 use crate::{
@@ -64,9 +65,17 @@ pub struct Upstream<B = Glimpsed<Incoming>> {
     room: Arc<Notify>,
     /// Held while an h2 connection is dialled, so that a burst dials once.
     dialling: tokio::sync::Mutex<()>,
-    permits: Arc<Semaphore>,
     /// Whether its connections do not leave this host, as far as is known.
     is_here: AtomicBool,
+    /// How many connections carry a request.
+    connections: Gate,
+    /// How many requests are open, where that has a limit.
+    requests: Option<Gate>,
+    queue: Queue,
+    counts: Arc<Counts>,
+    whereabouts: Mutex<Whereabouts>,
+    /// How often there was news of that: looked at when a connection is given back.
+    epoch: AtomicU64,
 }
 
 impl<B> Upstream<B>
@@ -80,9 +89,15 @@ where
         tls: Connector,
         protocol: Protocol,
         hangups: Waker,
+        counts: &Arc<Counts>,
     ) -> Self {
         Self {
-            permits: Arc::new(Semaphore::new(config.max_connections)),
+            connections: Gate::new(config.max_connections),
+            requests: config.max_requests.map(Gate::new),
+            queue: Queue::new(config.max_pending, config.queue_timeout, counts.clone()),
+            counts: counts.clone(),
+            whereabouts: Mutex::default(),
+            epoch: AtomicU64::new(0),
             speech: Speech::new(protocol),
             is_here: AtomicBool::new(false),
             idle: Mutex::default(),
@@ -97,7 +112,7 @@ where
     }
 
     /// The same origin without connections, to be used as `config` says.
-    pub(super) fn anew(&self, config: &Config, hangups: Waker) -> Self {
+    pub(super) fn anew(&self, config: &Config, hangups: Waker, counts: &Arc<Counts>) -> Self {
         Self {
             speech: self.speech.learned(),
             ..Self::new(
@@ -106,8 +121,14 @@ where
                 self.tls.clone(),
                 Protocol::Auto,
                 hangups,
+                counts,
             )
         }
+    }
+
+    /// Whether it is what would be made of these.
+    pub(super) fn is_as(&self, origin: &Origin, protocol: Protocol, config: &Config) -> bool {
+        self.origin == *origin && self.config == *config && self.speech.was_told() == protocol
     }
 
     /// Closes what has been idle for too long or was closed by the other side, and says whether
@@ -144,12 +165,18 @@ where
 
     /// Whether it is sent this many requests or more at present.
     pub(crate) fn has_open(&self, count: usize) -> bool {
-        let over_http1 = self.config.max_connections - self.permits.available_permits();
+        let over_http1 = self.connections.inside();
         over_http1 >= count || {
             let shared = self.shared();
             let over_http2 = shared.iter().map(|connection| connection.sender.open());
             over_http1 + over_http2.sum::<usize>() >= count
         }
+    }
+
+    /// How many of its requests are open, where they are counted: where there is a limit of them.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.requests.as_ref().map_or(0, Gate::inside)
     }
 
     /// Sends a request and waits for the response's headers. Step 4 of the way of a request.
@@ -161,24 +188,39 @@ where
     ///
     /// [`Error`], which names the phase that the request died in, and hands it back if it may be sent
     /// again.
-    pub async fn send(
-        self: &Arc<Self>,
-        request: &mut Request<RequestBody<B>>,
-        recorder: Option<&Recorder>,
-    ) -> Result<Response<ResponseBody<B>>, Error> {
-        self.send_carried(request, recorder, None).await
+    pub fn send<'r>(
+        self: &'r Arc<Self>,
+        request: &'r mut Request<RequestBody<B>>,
+        recorder: Option<&'r Recorder>,
+    ) -> impl Future<Output = Result<Response<ResponseBody<B>>, Error>> + use<'r, B> {
+        self.send_carried(request, recorder, None, None)
     }
 
-    /// The same, and tells `carried` which connection it is that carries the request.
+    /// The same, and tells `carried` which connection it is that carries the request; at `deadline`
+    /// it is given up, be its answer's head there or not.
     ///
     /// # Errors
     ///
     /// As [`Upstream::send`].
-    pub async fn send_carried(
+    pub fn send_carried<'r>(
+        self: &'r Arc<Self>,
+        request: &'r mut Request<RequestBody<B>>,
+        recorder: Option<&'r Recorder>,
+        carried: Option<&'r Carried>,
+        deadline: Option<Instant>,
+    ) -> impl Future<Output = Result<Response<ResponseBody<B>>, Error>> + use<'r, B> {
+        // All that has to be kept of them until there is an answer, and nothing where there are none.
+        let idle = self.config.response_idle_timeout;
+        let limits = Limits::new(deadline, idle, recorder, &self.counts);
+        self.send_limited(request, recorder, carried, limits)
+    }
+
+    async fn send_limited(
         self: &Arc<Self>,
         request: &mut Request<RequestBody<B>>,
         recorder: Option<&Recorder>,
         carried: Option<&Carried>,
+        mut limits: Option<Box<Limits>>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
@@ -191,12 +233,52 @@ where
         if let Some(pace) = &pace {
             request.body_mut().at(pace.clone());
         }
-        let mut sent = self.attempt(request, recorder, carried).await;
-        if let (Err(error), Some(true)) = (&mut sent, pace.map(|pace| pace.is_over())) {
-            // Whatever else it looks like: it is why the request was broken off.
-            *error = Error::new(Cause::BodyTimeout, Stopped.to_string());
+        // In a box, and so is what has a deadline, for the sake of those that have neither.
+        if let Some(requests) = &self.requests {
+            let deadline = limits.as_ref().and_then(|limits| limits.deadline());
+            match Box::pin(self.turn(requests, deadline)).await {
+                Ok(pass) => limits
+                    .get_or_insert_with(|| Limits::none(&self.counts))
+                    .hold(pass),
+                Err(error) => return Err(self.failed(error, recorder)),
+            }
         }
-        noted(sent, recorder)
+        let answer = {
+            let attempt = pin!(self.attempt(request, recorder, carried));
+            match limits.as_ref().and_then(|limits| limits.deadline()) {
+                None => attempt.await,
+                Some(deadline) => Box::pin(by(deadline, attempt)).await,
+            }
+        };
+        let mut response = answer.map_err(|error| {
+            let error = match pace.is_some_and(|pace| pace.is_over()) {
+                // Whatever else it looks like: it is why the request was broken off.
+                true => Error::new(Cause::BodyTimeout, Stopped.to_string()),
+                false => error,
+            };
+            self.failed(error, recorder)
+        })?;
+        if let Some(limits) = limits {
+            response.body_mut().limit(limits);
+        }
+        Ok(response)
+    }
+
+    /// An attempt has come to nothing.
+    pub(super) fn failed(&self, error: Error, recorder: Option<&Recorder>) -> Error {
+        noted(error, &self.counts, recorder)
+    }
+
+    /// Waits for a place among the requests that are open.
+    async fn turn(&self, requests: &Gate, deadline: Option<Instant>) -> Result<Pass, Error> {
+        if let Some(pass) = requests.try_enter() {
+            return Ok(pass);
+        }
+        let waits = pin!(requests.enter(&self.queue));
+        match deadline {
+            None => waits.await,
+            Some(deadline) => by(deadline, waits).await,
+        }
     }
 
     async fn attempt(
@@ -226,7 +308,10 @@ where
         recorder: Option<&Recorder>,
         carried: Option<&Carried>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
-        let permit = self.permit().await?;
+        let permit = match self.connections.try_enter() {
+            Some(pass) => pass,
+            None => Box::pin(self.connections.enter(&self.queue)).await?,
+        };
         headers::into_http1(request);
         headers::in_chunks(request);
         for _ in 0..MAX_REPLACED {
@@ -249,7 +334,7 @@ where
             let may_resend = request.method().is_idempotent()
                 && is_whole
                 && (reused || self.speech.may_refuse_http1());
-            let gate = Gate::before(request);
+            let gate = BodyGate::before(request);
             let early = request.body_mut().behind(gate.clone());
             wire.begin(recorder.cloned(), early, is_whole, may_resend);
             request.body_mut().over(&wire);
@@ -257,11 +342,11 @@ where
                 let sent = pin!(connection.sender.exchange(taken(request)));
                 match (self.config.response_timeout, &gate) {
                     (None, None) => sent.await,
-                    (Some(timeout), None) => within(timeout, sent).await?,
+                    (Some(timeout), None) => Box::pin(within(timeout, sent)).await?,
                     (None, Some(gate)) => Box::pin(gate.open_in_time(sent)).await,
                     (Some(timeout), Some(gate)) => {
                         let mut sent = Box::pin(gate.open_in_time(sent));
-                        within(timeout, sent.as_mut()).await?
+                        Box::pin(within(timeout, sent.as_mut())).await?
                     }
                 }
             };
@@ -363,7 +448,7 @@ where
             let sent = pin!(sender.try_send_request(taken(request)));
             let answer = match self.config.response_timeout {
                 None => sent.await,
-                Some(timeout) => within(timeout, sent).await?,
+                Some(timeout) => Box::pin(within(timeout, sent)).await?,
             };
             match answer {
                 Ok(mut response) => {
@@ -392,20 +477,19 @@ where
         ))
     }
 
-    pub(super) async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            return Ok(permit);
+    /// A place among the connections, for a request that is not like others.
+    pub(super) async fn permit(&self) -> Result<Pass, Error> {
+        match self.connections.try_enter() {
+            Some(pass) => Ok(pass),
+            None => self.connections.enter(&self.queue).await,
         }
-        let timeout = self.config.connect_timeout;
-        match tokio::time::timeout(timeout, self.permits.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Error::new(
-                Cause::Queue,
-                format!(
-                    "{} requests were open for {timeout:?}",
-                    self.config.max_connections
-                ),
-            )),
+    }
+
+    /// A place among the requests, where they have a limit.
+    pub(super) async fn place(&self) -> Result<Option<Pass>, Error> {
+        match &self.requests {
+            None => Ok(None),
+            Some(requests) => self.turn(requests, None).await.map(Some),
         }
     }
 
@@ -605,7 +689,7 @@ where
         self.config.response_timeout
     }
 
-    async fn connect(&self, recorder: Option<&Recorder>) -> Result<Dialled, Error> {
+    pub(super) async fn connect(&self, recorder: Option<&Recorder>) -> Result<Dialled, Error> {
         let offer = self.speech.offer();
         dial::dial(&self.origin, &self.config, &self.tls, offer, recorder).await
     }
@@ -647,21 +731,16 @@ where
         // Whoever waits for the same may use it at once, and not one after another.
         self.room.notify_waiters();
     }
-
-    fn shared(&self) -> MutexGuard<'_, Vec<Connection<Http2<B>>>> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// An outcome, after the recorder was told if it is a failure.
-pub(super) fn noted<T>(outcome: Result<T, Error>, recorder: Option<&Recorder>) -> Result<T, Error> {
-    match (outcome, recorder) {
-        (Err(error), Some(recorder)) => {
-            recorder.fail(error.ended_by(), error.error_type());
-            Err(error.in_phase(recorder.running()))
-        }
-        (outcome, _) => outcome,
-    }
+/// An error, after the recorder and the counts were told of it.
+pub(super) fn noted(error: Error, counts: &Counts, recorder: Option<&Recorder>) -> Error {
+    counts.fail(error.cause());
+    let Some(recorder) = recorder else {
+        return error;
+    };
+    recorder.fail(error.ended_by(), error.error_type());
+    error.in_phase(recorder.running())
 }
 
 enum Opened<B> {
@@ -683,6 +762,20 @@ pub(super) async fn within<T>(
     })
 }
 
+/// The answer, by the deadline of its request.
+async fn by<T>(
+    deadline: Instant,
+    answer: Pin<&mut impl Future<Output = Result<T, Error>>>,
+) -> Result<T, Error> {
+    match timeout_at(deadline.into(), answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Error::new(
+            Cause::RequestTimeout,
+            "it was not answered by the deadline of the request",
+        )),
+    }
+}
+
 /// The request, to be sent.
 pub(crate) fn taken<B: Body>(request: &mut Request<RequestBody<B>>) -> Request<RequestBody<B>> {
     std::mem::replace(request, Request::new(RequestBody::empty()))
@@ -696,12 +789,61 @@ impl<B> Upstream<B> {
             return;
         }
         connection.idle_since = ambient::now();
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        if connection.epoch != epoch {
+            connection.epoch = epoch;
+            if self.has_left(connection.peer) {
+                return;
+            }
+        }
         let mut idle = self.idle();
         // Nobody can be told of it before it is in the list.
         if !connection.sender.watch(&self.hangups) {
             self.hangups.wake_by_ref();
         }
         idle.push(connection);
+    }
+
+    /// Asks where its name leads to, if it has one and connections, and lets those go that lead
+    /// elsewhere: the idle now, the others when they have done what they do.
+    pub(super) async fn look_up(&self) {
+        let host = self.origin.host();
+        let is_name = self.config.address.is_none() && host.parse::<IpAddr>().is_err();
+        let is_used = || {
+            self.connections.inside() > 0 || !self.idle().is_empty() || !self.shared().is_empty()
+        };
+        if !is_name || !is_used() {
+            return;
+        }
+        let lookup = tokio::net::lookup_host((host, self.origin.port()));
+        let found = tokio::time::timeout(self.config.connect_timeout, lookup).await;
+        // A name that is not found is no news: the connections that there are may be all there is.
+        let Ok(Ok(found)) = found else {
+            return;
+        };
+        let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+        if found.is_empty() || !self.whereabouts().heard(found) {
+            return;
+        }
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+        self.idle().retain(|idle| !self.has_left(idle.peer));
+        // The streams of those that go are not cut; each ends with the last of them.
+        self.shared().retain(|shared| !self.has_left(shared.peer));
+    }
+
+    /// Whether its name does not lead to `peer` any more.
+    fn has_left(&self, peer: Option<SocketAddr>) -> bool {
+        peer.is_some_and(|peer| self.whereabouts().is_gone(peer.ip()))
+    }
+
+    fn whereabouts(&self) -> MutexGuard<'_, Whereabouts> {
+        self.whereabouts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Vec<Connection<Http2<B>>>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Kept<B>>> {

@@ -71,7 +71,8 @@ async fn a_loop_of_two_routes_is_refused() {
         let setup = Setup::outbound_alone()
             .flag("routes", &route)
             .flag("max-connections", "8")
-            .flag("connect-timeout", "300ms");
+            .flag("connect-timeout", "300ms")
+            .flag("queue-timeout", "300ms");
         sidecars.push(setup.start().await);
     }
     let answer = raw(sidecars[0].routes()[0], GET).await;
@@ -87,7 +88,8 @@ async fn a_loop_of_two_apps_is_refused() {
         let setup = Setup::beside(([127, 0, 0, 1], there).into())
             .flag("inbound", &format!("127.0.0.1:{here}"))
             .flag("max-connections", "8")
-            .flag("connect-timeout", "300ms");
+            .flag("connect-timeout", "300ms")
+            .flag("queue-timeout", "300ms");
         sidecars.push(setup.start().await);
     }
     let answer = raw(sidecars[0].inbound(), GET).await;

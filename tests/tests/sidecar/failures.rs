@@ -139,7 +139,7 @@ async fn an_upstream_that_is_full_is_503_in_phase_queue() {
     .await;
     let sidecar = Setup::beside(app.address())
         .flag("max-connections", "1")
-        .flag("connect-timeout", "300ms")
+        .flag("queue-timeout", "300ms")
         .exporting(&collector, Protocol::Grpc)
         .start()
         .await;

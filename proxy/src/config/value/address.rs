@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use http::Uri;
 
 use super::{Bad, Scalar, Shape, Value, Written, items};
-use crate::{config::AppAddress, export::otlp::Protocol as OtlpProtocol, outbound::Route};
+use crate::{config::AppAddress, export::otlp::Protocol as OtlpProtocol};
 
 /// Host names and networks that are called directly; the empty list is a list of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,73 +95,6 @@ fn is_host_name(name: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 
-/// A list of fixed ways out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Routes(pub(crate) Vec<Route>);
-
-impl Value for Routes {
-    const SHAPE: Shape = Shape::Routes;
-
-    fn parse(written: &Written) -> Result<Self, Bad> {
-        let mut routes = Vec::new();
-        for (index, item) in items(written)?.into_iter().enumerate() {
-            routes.push(route(item).map_err(|why| Bad {
-                why,
-                item: Some(index),
-            })?);
-        }
-        Ok(Self(routes))
-    }
-
-    fn show(&self) -> String {
-        let routes = self.0.iter().map(|route| {
-            let upstream = route.upstream.to_string();
-            format!("{}={}", route.listen, upstream.trim_end_matches('/'))
-        });
-        routes.collect::<Vec<_>>().join(",")
-    }
-}
-
-fn route(text: &str) -> Result<Route, String> {
-    let Some((listen, upstream)) = text.split_once('=') else {
-        return Err("a route is LISTEN=UPSTREAM, as in 127.0.0.1:9001=stock:80".to_owned());
-    };
-    let listen: SocketAddr = listen.trim().parse().map_err(|_| {
-        format!(
-            "{listen:?} is no IP address and port to listen at, as 127.0.0.1:9001 in \
-             127.0.0.1:9001=stock:80"
-        )
-    })?;
-    let upstream = upstream.trim();
-    let url = if upstream.contains("://") {
-        upstream.to_owned()
-    } else {
-        format!("http://{upstream}")
-    };
-    let bad = || {
-        format!(
-            "{upstream:?} is no upstream; give its host and port, as in stock:80 or https://stock"
-        )
-    };
-    let uri: Uri = url.parse().map_err(|_| bad())?;
-    let parts = uri.into_parts();
-    let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
-        return Err(bad());
-    };
-    let known = matches!(scheme.as_str(), "http" | "https");
-    let bare = parts.path_and_query.is_none_or(|path| path == "/");
-    if !known || !bare || authority.host().is_empty() || authority.as_str().contains('@') {
-        return Err(bad());
-    }
-    let upstream = Uri::builder()
-        .scheme(scheme)
-        .authority(authority)
-        .path_and_query("/")
-        .build()
-        .map_err(|_| bad())?;
-    Ok(Route { listen, upstream })
-}
-
 /// Where OTLP goes, where that is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint(pub(crate) Option<String>);
@@ -247,23 +180,6 @@ mod tests {
             ("0.0.0.0:1", Ok("0.0.0.0:1")),
             ("off", Ok("off")),
             ("8080", Err("127.0.0.1:15001, or off")),
-        ]);
-    }
-
-    #[test]
-    fn routes_name_both_ends() {
-        check::<Routes>(&[
-            ("", Ok("")),
-            (
-                "127.0.0.1:1=stock:80, 127.0.0.1:2=https://pay",
-                Ok("127.0.0.1:1=http://stock:80,127.0.0.1:2=https://pay"),
-            ),
-            ("127.0.0.1:1", Err("LISTEN=UPSTREAM")),
-            ("9001=stock:80", Err("\"9001\" is no IP address")),
-            ("127.0.0.1:1=stock/path", Err("is no upstream")),
-            ("127.0.0.1:1=ftp://stock", Err("is no upstream")),
-            ("127.0.0.1:1=user@stock", Err("is no upstream")),
-            ("127.0.0.1:1=", Err("is no upstream")),
         ]);
     }
 

@@ -8,6 +8,7 @@ mod address;
 mod amount;
 mod forwarder;
 mod pairs;
+mod route;
 mod tls;
 mod word;
 
@@ -17,10 +18,11 @@ use throughline::{
 };
 
 pub(crate) use self::{
-    address::{App, Endpoint, Hosts, Routes},
+    address::{App, Endpoint, Hosts},
     amount::{Bytes, Confidence, Count, Pause, Timeout, Workers},
     forwarder::Forwarders,
     pairs::{Attributes, Headers},
+    route::{OWN, RouteSettings, Routes},
     tls::{HostNames, KeyPairs},
     word::{AccessFormat, AccessTarget, Exporter, FilePath, Level, NamedSampler, Switch, Text},
 };
@@ -59,7 +61,7 @@ pub(crate) enum Shape {
     List,
     /// A mapping, or one scalar with commas and `=`.
     Pairs,
-    /// A list of mappings with `listen` and `upstream`.
+    /// A list of mappings with `listen`, `upstream` and settings of their own.
     Routes,
     /// A list of mappings with `certificate` and `key`.
     KeyPairs,
@@ -132,6 +134,28 @@ impl<T: Scalar> Scalar for OrOff<T> {
             Some(value) => value.to_text(),
             None => "off".to_owned(),
         }
+    }
+}
+
+/// A value, or `auto`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OrAuto<T>(pub(crate) Option<T>);
+
+impl<T: Scalar> Scalar for OrAuto<T> {
+    fn from_text(text: &str) -> Result<Self, Bad> {
+        if text == "auto" {
+            return Ok(Self(None));
+        }
+        match T::from_text(text) {
+            Ok(value) => Ok(Self(Some(value))),
+            Err(bad) => Err(Bad::new(format!("{}, or auto", bad.why))),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        self.0
+            .as_ref()
+            .map_or_else(|| "auto".to_owned(), T::to_text)
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use http::HeaderName;
+use http::{HeaderName, uri::PathAndQuery};
 use throughline::{propagation::Format, sample::Sampler};
 
 use super::{Bad, Scalar};
 use crate::{
     access_log::{Format as LineFormat, Target},
+    attempts::On,
+    balance::Policy,
     export::otlp::{Compression, Protocol as OtlpProtocol},
+    group::Check,
     log, pool,
     values::Source,
 };
@@ -63,6 +66,45 @@ impl Scalar for pool::Protocol {
             Self::H2c => "h2c",
         }
         .to_owned()
+    }
+}
+
+impl Scalar for On {
+    fn from_text(text: &str) -> Result<Self, Bad> {
+        text.parse().map_err(|why: String| Bad::new(why))
+    }
+
+    fn to_text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Scalar for Policy {
+    fn from_text(text: &str) -> Result<Self, Bad> {
+        text.parse().map_err(|why: String| Bad::new(why))
+    }
+
+    fn to_text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Scalar for Check {
+    fn from_text(text: &str) -> Result<Self, Bad> {
+        if text == "connect" {
+            return Ok(Self::Connect);
+        }
+        match text.parse::<PathAndQuery>() {
+            Ok(path) if text.starts_with('/') => Ok(Self::Get(path.as_str().into())),
+            _ => Err(Bad::new("a check is connect, or a path as in /healthz")),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        match self {
+            Self::Connect => "connect".to_owned(),
+            Self::Get(path) => path.to_string(),
+        }
     }
 }
 
