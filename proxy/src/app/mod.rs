@@ -368,12 +368,14 @@ impl Bound {
         }
         if let Some(listener) = outbound {
             let stack = stacks.outbound(&config);
-            let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
+            let spans = Some(pipeline.clone());
+            let listen = Listener::new(stack, config.listen, outbound_watch.clone(), spans);
             live.outbound = Some(listen.live());
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
         for (listener, stack) in routes.into_iter().zip(stacks.routes(&config)) {
-            let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
+            let spans = Some(pipeline.clone());
+            let listen = Listener::new(stack, config.listen, outbound_watch.clone(), spans);
             live.routes.push(listen.live());
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }

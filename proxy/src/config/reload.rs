@@ -12,6 +12,7 @@ const LIVE: &[&str] = &[
     "access_log",
     "access_log_format",
     "baggage_attributes",
+    "body_timeout",
     "client_auth",
     "client_ca",
     "client_names",
@@ -122,6 +123,7 @@ impl Live {
     fn take(self, config: &mut Config, new: Config) {
         // One by one: what is not named above must not slip through.
         config.listen.header_timeout = new.listen.header_timeout;
+        config.listen.body_timeout = new.listen.body_timeout;
         config.listen.idle_timeout = new.listen.idle_timeout;
         config.listen.max_header_bytes = new.listen.max_header_bytes;
         config.listen.max_streams = new.listen.max_streams;

@@ -439,7 +439,7 @@ fn a_tunnel_is_the_cause_of_what_names_it_and_of_nothing_else() {
 
     let w3c = format!("00-{}-{}-01", trace(1), span(1));
     let copied = [
-        ("traceparent", w3c.clone()),
+        ("traceparent", w3c),
         ("throughline-forwarder", "node/1".to_owned()),
     ];
     // However long it lasts.

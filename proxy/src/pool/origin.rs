@@ -52,9 +52,11 @@ impl Origin {
             _ => return None,
         };
         let authority = uri.authority()?;
-        let port = match authority.port() {
-            Some(port) => port.as_u16(),
-            None => scheme.default_port(),
+        let after_host = authority.as_str().rsplit(['@', ']']).next()?;
+        let port = match after_host.rsplit_once(':') {
+            // `http` says of one that is too large that there is none.
+            Some((_, port)) if !port.is_empty() => authority.port_u16()?,
+            _ => scheme.default_port(),
         };
         (!authority.host().is_empty()).then(|| Self::new(scheme, authority.host(), port))
     }
@@ -112,6 +114,10 @@ mod tests {
             ("http://SHOP:81", Some("http://shop:81")),
             ("https://shop/x", Some("https://shop:443")),
             ("http://[::1]:8080/", Some("http://[::1]:8080")),
+            ("http://shop:/x", Some("http://shop:80")),
+            ("http://me:word@shop/x", Some("http://shop:80")),
+            ("http://me:7@[::1]/x", Some("http://[::1]:80")),
+            ("http://shop:99999/x", None),
             ("/x", None),
             ("ftp://shop/", None),
             ("shop:80", None),
