@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -113,8 +114,12 @@ impl<B: Body, S: Sink> Body for TracedBody<B, S> {
                     .traced
                     .as_mut()
                     .and_then(|traced| traced.exchange.as_mut());
-                if let (Some(trailers), Some(exchange)) = (frame.trailers_ref(), exchange) {
-                    exchange.grpc_status(trailers);
+                if let Some(exchange) = exchange {
+                    if let Some(data) = frame.data_ref() {
+                        exchange.response_body(data.remaining());
+                    } else if let Some(trailers) = frame.trailers_ref() {
+                        exchange.grpc_status(trailers);
+                    }
                 }
                 if this.inner.is_end_stream()
                     && let Some(traced) = this.traced.take()

@@ -65,6 +65,8 @@ pub struct ClientLayer<S> {
 struct Shared {
     propagator: Propagator,
     sampler: Sampler,
+    /// Whether what is not sampled is reported all the same.
+    reports_unsampled: bool,
 }
 
 impl<S: Sink> ClientLayer<S> {
@@ -74,6 +76,7 @@ impl<S: Sink> ClientLayer<S> {
             shared: Arc::new(Shared {
                 propagator: Propagator::default(),
                 sampler: Sampler::default(),
+                reports_unsampled: false,
             }),
             sink,
         }
@@ -90,6 +93,16 @@ impl<S: Sink> ClientLayer<S> {
     #[must_use]
     pub fn sampler(mut self, sampler: Sampler) -> Self {
         Arc::make_mut(&mut self.shared).sampler = sampler;
+        self
+    }
+
+    /// Reports calls that are not sampled too, to a sink that looks at the flags of a span.
+    ///
+    /// A log of accesses wants every one; the trace is as little recorded as before, and says so to
+    /// whoever is called.
+    #[must_use]
+    pub fn report_unsampled(mut self, report: bool) -> Self {
+        Arc::make_mut(&mut self.shared).reports_unsampled = report;
         self
     }
 }
@@ -226,7 +239,7 @@ impl<S: Sink> ClientLayer<S> {
             propagator.discard(&cause.rejected, &mut request.headers, signature);
         }
         propagator.inject_signed(&context, &mut request.headers, signature);
-        if !context.flags.is_sampled() {
+        if !context.flags.is_sampled() && !self.shared.reports_unsampled {
             let recorder = None;
             return (Hop { context, recorder }, None);
         }

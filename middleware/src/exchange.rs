@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, StatusCode, Uri, header, request, uri};
+use http::{HeaderMap, StatusCode, Uri, Version, header, request, uri};
 
 use crate::{
     phase::{Party, Recorder},
@@ -53,11 +53,17 @@ impl Exchange {
         }
     }
 
+    /// So many more bytes of the response's body were passed on.
+    pub fn response_body(&mut self, bytes: usize) {
+        self.span.response_bytes += bytes as u64;
+    }
+
     /// Ends the exchange at `end`. Step 9 of the way of a request, first half: notes become a span.
     #[must_use]
     pub fn finish(mut self, end: Instant) -> Box<Span> {
         self.span.phases = self.recorder.phases(end);
         self.span.failure = self.recorder.failure();
+        self.span.request_bytes = self.recorder.request_bytes();
         self.span.connection = self.recorder.connection_use();
         self.span
     }
@@ -79,6 +85,12 @@ pub(crate) fn describe(span: &mut Span, request: &request::Parts) {
     if let Some(agent) = agent.and_then(|value| value.to_str().ok()) {
         span.user_agent.set(agent);
     }
+    // Told by its type (gRPC over HTTP/2, "Requests"); in HTTP/1 there is none.
+    span.is_grpc = request.version == Version::HTTP_2
+        && request
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     if request.uri.scheme() == Some(&uri::Scheme::HTTPS) {
         span.scheme = Scheme::Https;
     }

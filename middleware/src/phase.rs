@@ -175,6 +175,7 @@ struct Notes {
     /// Nanoseconds from `start` plus one; zero means "not entered".
     entered: [AtomicU64; Phase::COUNT],
     attempts: AtomicU32,
+    request_bytes: AtomicU64,
     facts: Mutex<Facts>,
 }
 
@@ -192,6 +193,7 @@ impl Recorder {
             start,
             entered: Default::default(),
             attempts: AtomicU32::new(0),
+            request_bytes: AtomicU64::new(0),
             facts: Mutex::default(),
         }));
         recorder.set(first, start);
@@ -250,6 +252,12 @@ impl Recorder {
         self.0.entered[Phase::Transfer.index()].store(0, Ordering::Relaxed);
     }
 
+    /// The answer agreed on a tunnel, which begins `now`; its few bytes are no transfer.
+    pub fn tunnel(&self, now: Instant) {
+        self.0.entered[Phase::Transfer.index()].store(0, Ordering::Relaxed);
+        self.enter(Phase::Tunnel, now);
+    }
+
     /// The tunnel that was opened at `opened` had a TLS handshake in it, which took so long.
     ///
     /// The handshake is [`Phase::Tls`], and all the rest of the tunnel [`Phase::Tunnel`], also what went
@@ -257,6 +265,19 @@ impl Recorder {
     pub fn handshake_within(&self, opened: Instant, took: Duration) {
         self.set(Phase::Tls, opened);
         self.set(Phase::Tunnel, opened + took);
+    }
+
+    /// So many more bytes of the request's body went on.
+    pub fn request_body(&self, bytes: usize) {
+        self.0
+            .request_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// How many bytes of the request's body went on.
+    #[must_use]
+    pub fn request_bytes(&self) -> u64 {
+        self.0.request_bytes.load(Ordering::Relaxed)
     }
 
     /// Notes the connection that carries the exchange.

@@ -77,6 +77,8 @@ type RouteOf = dyn Fn(&request::Parts) -> Option<Inline<96>> + Send + Sync;
 struct Shared {
     propagator: Propagator,
     sampler: Sampler,
+    /// Whether what is not sampled is reported all the same.
+    reports_unsampled: bool,
     route: Option<Arc<RouteOf>>,
     trust: Trust,
     /// The names of the members of baggage that are noted, each as an attribute.
@@ -123,6 +125,7 @@ impl<S: Sink> ServerLayer<S> {
             shared: Arc::new(Shared {
                 propagator: Propagator::default(),
                 sampler: Sampler::default(),
+                reports_unsampled: false,
                 route: None,
                 trust: Trust::All,
                 baggage: Arc::default(),
@@ -142,6 +145,16 @@ impl<S: Sink> ServerLayer<S> {
     #[must_use]
     pub fn sampler(mut self, sampler: Sampler) -> Self {
         Arc::make_mut(&mut self.shared).sampler = sampler;
+        self
+    }
+
+    /// Reports requests that are not sampled too, to a sink that looks at the flags of a span.
+    ///
+    /// A log of accesses wants every one; the trace is as little recorded as before, and says so to
+    /// whoever is called.
+    #[must_use]
+    pub fn report_unsampled(mut self, report: bool) -> Self {
+        Arc::make_mut(&mut self.shared).reports_unsampled = report;
         self
     }
 
@@ -316,7 +329,7 @@ impl<S: Sink> ServerLayer<S> {
             ..context
         };
         propagator.inject_signed(&context, &mut request.headers, signature);
-        if !sampled {
+        if !sampled && !self.shared.reports_unsampled {
             let recorder = None;
             return (Hop { context, recorder }, None);
         }

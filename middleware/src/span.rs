@@ -310,8 +310,14 @@ pub struct Span {
     pub version: Version,
     /// The final status code; `None` where there was no response.
     pub status: Option<StatusCode>,
+    /// Whether it is a gRPC call, whose path is a service and a method.
+    pub is_grpc: bool,
     /// The status of a gRPC call, from its trailers.
     pub grpc_status: Option<u16>,
+    /// How many bytes of the request's body went on, where whoever carried it counts them.
+    pub request_bytes: u64,
+    /// How many bytes of the response's body were passed on.
+    pub response_bytes: u64,
     /// Which resend of the request this is; 0 for the first.
     pub resend_count: u32,
     /// The connection that carried the exchange to the upstream.
@@ -371,7 +377,10 @@ impl Span {
             client: None,
             version: Version::HTTP_11,
             status: None,
+            is_grpc: false,
             grpc_status: None,
+            request_bytes: 0,
+            response_bytes: 0,
             resend_count: 0,
             connection: None,
             tunnel: None,

@@ -223,6 +223,37 @@ async fn an_unsampled_trace_is_carried_on_and_not_reported() {
 }
 
 #[tokio::test]
+async fn what_is_not_sampled_is_reported_to_whoever_asks_and_says_so() {
+    let spans_of = Collect::default();
+    let flags = |headers: HeaderMap| async move {
+        let line = headers["traceparent"].to_str().unwrap();
+        line.rsplit_once('-').unwrap().1.to_owned()
+    };
+    let all = traced(&spans_of).report_unsampled(true);
+    let app = serve(Router::new().route("/", get(flags)).layer(all)).await;
+    let mut request = get_request(&app);
+    let unsampled = W3C.replace("-01", "-00");
+    request
+        .headers_mut()
+        .insert("traceparent", unsampled.parse().unwrap());
+    let http = ClientLayer::new(spans_of.clone())
+        .sampler("always_off".parse().unwrap())
+        .report_unsampled(true)
+        .layer(client());
+    let answer = http.oneshot(request).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap();
+    assert!(["00", "02"].contains(&&*String::from_utf8_lossy(&body.to_bytes())));
+    for span in spans(&spans_of, 2).await {
+        assert!(!span.flags.is_sampled(), "{span:#?}");
+        assert_eq!(
+            (span.status.unwrap(), span.response_bytes),
+            (StatusCode::OK, 2)
+        );
+        assert_sums(&span);
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_is_not_to_be_recorded_is_passed_on_so_and_not_reported() {
     let spans_of = Collect::default();
     let flags = |headers: HeaderMap| async move {

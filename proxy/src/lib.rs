@@ -13,8 +13,10 @@ pub mod timing;
 pub mod values;
 pub mod window;
 
+pub mod access_log;
 pub mod export;
 pub mod forwarders;
+pub mod log;
 pub mod owners;
 pub mod signals;
 
@@ -25,8 +27,11 @@ pub mod echoes;
 pub mod glimpse;
 pub mod hold;
 pub mod inbound;
+mod interim;
 pub mod listen;
+mod loops;
 pub mod outbound;
+mod pace;
 pub mod pool;
 mod reply;
 mod request_id;

@@ -39,7 +39,9 @@ use crate::{
     headers,
     hold::Holding,
     inbound,
+    interim::Interim,
     listen::{Connection, Stack},
+    loops::{self, Passed},
     owners::Owners,
     pipeline::Pipeline,
     pool::{self, Error, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream},
@@ -103,6 +105,7 @@ pub struct OutboundService {
     line: Option<Line>,
     /// For tunnels, which outlive the request.
     connection: Arc<Connection>,
+    caller: Option<Arc<Interim>>,
 }
 
 impl Outbound {
@@ -201,6 +204,15 @@ impl Stack for Outbound {
             destination: connection.destination(),
             line,
             connection: connection.clone(),
+            caller: connection.early(),
+        }
+    }
+
+    /// What is known of the connection is kept: its line is emptied when it goes.
+    fn renew(&self, service: &mut OutboundService, _: &Arc<Connection>) {
+        let before = std::mem::replace(&mut service.stack, self.clone());
+        if let (Some(now), Some(before)) = (&mut service.stack.tracing, before.tracing) {
+            now.caller = before.caller;
         }
     }
 }
@@ -236,6 +248,13 @@ impl Service<Request<Incoming>> for OutboundService {
                 _ => self.line.as_mut().and_then(Line::read),
             },
         };
+        let refuse = |error| Box::pin(std::future::ready(Ok(reply::to_error(&error, None))));
+        let passed = Passed::take(&mut parts.headers);
+        let mark = self.stack.pool.mark();
+        if passed.as_ref().is_some_and(|passed| mark.is_in(passed)) {
+            let said = "the call came back from another sidecar";
+            return refuse(Error::new(pool::Cause::Loop, said));
+        }
         let named = headers::strip_hop_by_hop(&mut parts.headers);
         let is_connect = parts.method == Method::CONNECT;
         let wanted = Wanted::of(parts.version, is_connect, &mut parts.extensions, named);
@@ -244,19 +263,23 @@ impl Service<Request<Incoming>> for OutboundService {
         }
         let origin = match self.stack.route(&mut parts, self.destination) {
             Ok(origin) => origin,
-            Err(error) => return Box::pin(std::future::ready(Ok(reply::to_error(&error, None)))),
+            Err(error) => return refuse(error),
         };
         headers::strip_proxy(&mut parts.headers);
         let upstream = self.stack.pool.upstream(&origin, Protocol::Auto);
+        if upstream.is_here() && (passed.is_some() || upstream.has_open(loops::CROWD)) {
+            mark.add(passed.as_ref(), &mut parts.headers);
+        }
         if let Some(wanted) = wanted {
             return self.switch(wanted, upstream, parts, body, said);
         }
         let tracing = self.stack.tracing.clone();
+        let caller = self.caller.clone();
         Box::pin(async move {
             let mut body = Glimpsed::new(body);
             let answer = match tracing {
                 None => {
-                    let request = Request::from_parts(parts, RequestBody::new(body));
+                    let request = Request::from_parts(parts, RequestBody::new(body).of(caller));
                     plain(&upstream, request)
                         .await
                         .map(|r| r.map(Either::Right))
@@ -265,7 +288,7 @@ impl Service<Request<Incoming>> for OutboundService {
                     // Here and not before: hyper reads what came with the head before it polls us.
                     let echoes = tracing.values.as_ref();
                     let values = echoes.map(|echoes| echoes.of_call(&parts, &mut body));
-                    let mut request = Request::from_parts(parts, RequestBody::new(body));
+                    let mut request = Request::from_parts(parts, RequestBody::new(body).of(caller));
                     let cause = tracing.correlate(&mut request, said, values.as_ref());
                     traced(&tracing, &upstream, request, cause)
                         .await

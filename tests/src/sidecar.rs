@@ -13,6 +13,7 @@ use std::{
     thread,
 };
 
+use http::{Method, Request};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
     client::Client,
     collector::{Collector, Protocol},
     metrics::Metrics,
+    upstream::empty,
     wait::until,
 };
 
@@ -263,6 +265,17 @@ impl Sidecar {
     /// A page of the admin port; empty where nobody answers.
     pub async fn ask_admin(&self, path: &str) -> String {
         Client::http1(self.admin()).await.get(path).await.text()
+    }
+
+    /// What the admin port answers to a request without a body.
+    pub async fn tell_admin(&self, method: Method, path: &str) -> String {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "admin")
+            .body(empty())
+            .expect("the request of a test is one");
+        Client::http1(self.admin()).await.ask(request).await.text()
     }
 
     /// Its metrics, now.

@@ -273,7 +273,7 @@ fn failure(status: StatusCode, what: &str) -> Response<Bytes> {
     json(status, &BTreeMap::from([("error", what)]))
 }
 
-fn unix_nanos(time: SystemTime) -> u64 {
+pub(super) fn unix_nanos(time: SystemTime) -> u64 {
     nanos(
         time.duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default(),

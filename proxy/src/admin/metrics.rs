@@ -15,37 +15,46 @@ use throughline::{
     span::Evidence,
 };
 
-use super::respond;
+use super::{Configured, Outcome, respond};
 use crate::{
+    access_log::{AccessLog, Reason as LogReason},
     export::Reason as DropReason,
     forwarders::Forwarder,
     owners::Status,
-    pipeline::{Counters, Forwarded, Ledger},
+    pipeline::{Counters, Flood, Forwarded, Ledger},
     settle::Verdict,
     tls::{self, Reload, Side},
 };
 
-pub(super) fn answer(
-    service: &str,
-    started: SystemTime,
-    ledger: &Ledger,
-    counters: &Counters,
-    process_evidence: Status,
-    tls: &tls::Counters,
-) -> Response<Bytes> {
-    let body = render(service, started, ledger, counters, process_evidence, tls);
-    let content_type = "text/plain; version=0.0.4; charset=utf-8";
-    respond(StatusCode::OK, content_type, body.into())
+/// Whose numbers a page shows.
+#[derive(Debug)]
+pub(super) struct Figures<'a> {
+    pub(super) service: &'a str,
+    pub(super) started: SystemTime,
+    pub(super) ledger: &'a Ledger,
+    pub(super) counters: &'a Counters,
+    pub(super) process_evidence: Status,
+    pub(super) access_log: &'a AccessLog,
+    pub(super) configured: &'a Configured,
+    pub(super) tls: &'a tls::Counters,
 }
 
-fn render(
-    service: &str,
-    started: SystemTime,
-    ledger: &Ledger,
-    counters: &Counters,
-    process_evidence: Status,
-    tls: &tls::Counters,
-) -> String {
+pub(super) fn answer(figures: &Figures<'_>) -> Response<Bytes> {
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    respond(StatusCode::OK, content_type, render(figures).into())
+}
+
+fn render(figures: &Figures<'_>) -> String {
+    let &Figures {
+        service,
+        started,
+        ledger,
+        counters,
+        process_evidence,
+        access_log,
+        configured,
+        tls,
+    } = figures;
     let mut page = Page {
         text: String::with_capacity(4096),
         family: "",
@@ -139,6 +148,15 @@ fn render(
     }
 
     page.family(
+        "throughline_http2_floods_total",
+        "counter",
+        "HTTP/2 connections that were ended for what their peer sent too much of.",
+    );
+    for kind in Flood::ALL {
+        page.sample(&[("kind", kind.name())], counters.floods(kind));
+    }
+
+    page.family(
         "throughline_process_evidence_available",
         "gauge",
         "Whether the app's processes can be told apart to match calls with requests, and why not.",
@@ -165,6 +183,30 @@ fn render(
     }
 
     handshakes(&mut page, tls);
+
+    page.family(
+        "throughline_access_log_written_total",
+        "counter",
+        "Lines of the access log that were written.",
+    );
+    page.sample(&[], access_log.written());
+    page.family(
+        "throughline_access_log_dropped_total",
+        "counter",
+        "Lines of the access log that were not written, by reason.",
+    );
+    for reason in LogReason::ALL {
+        page.sample(&[("reason", reason.name())], access_log.dropped(reason));
+    }
+
+    page.family(
+        "throughline_config_reloads_total",
+        "counter",
+        "Configurations that were read again, by what became of them.",
+    );
+    for outcome in Outcome::ALL {
+        page.sample(&[("outcome", outcome.name())], configured.count(outcome));
+    }
 
     page.family(
         "throughline_build_info",
@@ -290,14 +332,16 @@ mod tests {
         pipeline.counters().contexts_rejected(&rejected);
         let ledger = worker.shutdown(Duration::ZERO);
         let started = SystemTime::UNIX_EPOCH + Duration::from_millis(1500);
-        render(
+        render(&Figures {
             service,
             started,
-            &ledger,
-            pipeline.counters(),
-            Status::OtherNamespace,
-            &tls::Counters::default(),
-        )
+            ledger: &ledger,
+            counters: pipeline.counters(),
+            process_evidence: Status::OtherNamespace,
+            access_log: pipeline.access_log(),
+            configured: &Configured::default(),
+            tls: &tls::Counters::default(),
+        })
     }
 
     #[test]

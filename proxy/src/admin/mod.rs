@@ -4,8 +4,10 @@
 //! nothing listens: whoever owns the port calls it.
 
 mod api;
+mod configured;
 mod correlation;
 mod health;
+mod level;
 mod metrics;
 mod tls_view;
 
@@ -17,13 +19,16 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
 
+use self::metrics::Figures;
 use crate::{
     correlate::Correlator,
+    log::Log,
     owners::{Owners, Status},
     pipeline::Pipeline,
     tls,
 };
 
+pub use configured::{Configured, Outcome, Setting};
 pub use health::{Readiness, State};
 
 /// The answers of the admin port; a clone is a handle on the same ones.
@@ -39,6 +44,8 @@ struct Inner {
     owners: Option<Owners>,
     correlator: Option<Arc<Mutex<Correlator>>>,
     tls: Arc<tls::Counters>,
+    log: Option<Log>,
+    configured: Configured,
 }
 
 impl Inner {
@@ -53,6 +60,8 @@ throughline, beside a service that nobody changes
 /livez             200 while the process runs
 /readyz            200 while it takes requests, else 503 and why
 /metrics           Prometheus text: the account of spans, and how parents were found
+/log-level         how much is logged; PUT /log-level?level=debug sets it, from this host alone
+/api/config        every setting with where it comes from, and the last reload, as JSON
 /api/correlation   how the causes of calls were found, for each kind of call, as JSON
 /api/traces        the last traces as JSON; ?limit=20
 /api/traces/{id}   one trace as JSON, by its id in hex or as X-Ray spells it
@@ -75,6 +84,8 @@ impl Admin {
             owners: None,
             correlator: None,
             tls: Arc::default(),
+            log: None,
+            configured: Configured::default(),
         }))
     }
 
@@ -105,6 +116,24 @@ impl Admin {
         self
     }
 
+    /// Also shows the configuration, and what became of reloading it. Before the first clone.
+    #[must_use]
+    pub fn with_configured(mut self, configured: Configured) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.configured = configured;
+        }
+        self
+    }
+
+    /// Also shows and sets how much is logged. Before the first clone.
+    #[must_use]
+    pub fn with_log(mut self, log: Option<Log>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.log = log;
+        }
+        self
+    }
+
     /// The answer to `request`, whose body does not matter.
     ///
     /// Step 11 of the way of a request.
@@ -113,18 +142,24 @@ impl Admin {
         let admin = &*self.0;
         let path = request.uri.path();
         let query = request.uri.query().unwrap_or_default();
+        if let ("/log-level", Some(log)) = (path, &admin.log) {
+            return level::answer(log, request);
+        }
         let known = match path {
             "/" => Some(text(StatusCode::OK, INDEX)),
             "/livez" => Some(text(StatusCode::OK, "ok\n")),
             "/readyz" => Some(health::answer(admin.readiness.state())),
-            "/metrics" => Some(metrics::answer(
-                &admin.service,
-                admin.started,
-                &admin.pipeline.ledger(),
-                admin.pipeline.counters(),
-                admin.process_evidence(),
-                &admin.tls,
-            )),
+            "/metrics" => Some(metrics::answer(&Figures {
+                service: &admin.service,
+                started: admin.started,
+                ledger: &admin.pipeline.ledger(),
+                counters: admin.pipeline.counters(),
+                process_evidence: admin.process_evidence(),
+                access_log: admin.pipeline.access_log(),
+                configured: &admin.configured,
+                tls: &admin.tls,
+            })),
+            "/api/config" => Some(admin.configured.answer()),
             "/api/correlation" => Some(correlation::answer(
                 admin.correlator.as_deref(),
                 admin.pipeline.counters(),
@@ -186,7 +221,8 @@ mod tests {
             pipeline.clone(),
             readiness.clone(),
             SystemTime::UNIX_EPOCH,
-        );
+        )
+        .with_log(Some(Log::start("off")));
         (admin, readiness, pipeline, worker)
     }
 
@@ -223,7 +259,7 @@ mod tests {
             .filter_map(|line| line.split_whitespace().next())
             .filter(|page| page.starts_with('/') && !page.contains('{'))
             .collect();
-        assert_eq!(pages.len(), 5);
+        assert_eq!(pages.len(), 7);
         for page in pages {
             let (status, _) = ask(&admin, Method::GET, page);
             assert_ne!(status, StatusCode::NOT_FOUND, "{page}");

@@ -11,7 +11,8 @@
 //! signal cuts it at once.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    os::unix::net::UnixStream,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -20,12 +21,17 @@ use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use throughline::ambient;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{oneshot, watch},
+    sync::{mpsc, oneshot, watch},
 };
 
+use super::{
+    handover::{Named, Successor, Taken},
+    reload::Reload,
+};
 use crate::{
     admin::{Readiness, State},
     child::{Child, Command, Signal},
+    correlate::Correlator,
     listen::Connections,
 };
 
@@ -47,8 +53,13 @@ pub(super) type Group = (watch::Sender<bool>, Vec<Arc<Connections>>);
 /// Waits for the end and brings it about: what pingora takes for its signal.
 pub(super) struct Drain {
     pub(super) stop: Mutex<Option<Stop>>,
+    pub(super) reload: Mutex<Option<Reload>>,
+    /// What is had of a process before, and what the next one gets.
+    pub(super) taken: Mutex<Option<(Taken, Vec<Named>)>>,
+    /// What is concluded of calls while another process has some of the requests.
+    pub(super) correlator: Arc<Mutex<Correlator>>,
     pub(super) readiness: Readiness,
-    pub(super) grace: Duration,
+    pub(super) grace: watch::Receiver<Duration>,
     pub(super) callers: Group,
     pub(super) calls: Group,
     pub(super) admin: watch::Sender<bool>,
@@ -109,16 +120,43 @@ impl Drain {
             None => return Ok(self.drain(None).await),
         };
         let mut signals = Signals::new()?;
+        let reload = self
+            .reload
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let (reloads, asked) = mpsc::channel(1);
+        if let Some(reload) = reload {
+            tokio::spawn(reload.run(asked));
+        }
         let mut app = command.map(|command| command.spawn()).transpose()?;
         self.readiness.set(State::Ready);
-        let app_code = match signals.next_or_end(app.as_mut()).await {
+        let mut successor = self.begin()?;
+        let _until_gone;
+        let app_code = match signals
+            .next_or_end(app.as_mut(), &reloads, successor.as_mut())
+            .await
+        {
             Woken::Stop => None,
+            Woken::TakenOver(stream) => {
+                lock(&self.correlator).unknown_begin();
+                // Until we are gone.
+                _until_gone = stream;
+                tracing::info!("another process has taken over");
+                // Whoever asks is to be told of that one.
+                self.admin.send_replace(true);
+                successor = None;
+                None
+            }
             Woken::AppEnded(code) => {
                 // Nobody is left to ask; what the app last said may still be on its way.
                 app = None;
                 Some(code)
             }
         };
+        if let Some(successor) = successor {
+            successor.forget();
+        }
         let mut ended = tokio::select! {
             ended = self.drain(app) => ended,
             () = signals.next_stop() => {
@@ -135,14 +173,27 @@ impl Drain {
         Ok(ended)
     }
 
+    /// Tells the process before that it may go, and waits for one that comes.
+    fn begin(&self) -> std::io::Result<Option<Successor>> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        match taken.take() {
+            Some((taken, listeners)) => {
+                let correlator = self.correlator.clone();
+                taken.ready(listeners, move || lock(&correlator).unknown_end())
+            }
+            None => Ok(None),
+        }
+    }
+
     async fn drain(&self, app: Option<Child>) -> Ended {
-        let deadline = ambient::now() + self.grace;
+        let grace = *self.grace.borrow();
+        let deadline = ambient::now() + grace;
         let mut ended = Ended {
             deadline: Some(deadline),
             ..Ended::default()
         };
         self.readiness.set(State::Draining);
-        tracing::info!(grace = ?self.grace, "draining");
+        tracing::info!(?grace, "draining");
         finish(&self.callers, deadline).await;
         if let Some(mut app) = app {
             app.signal(Signal::TERM);
@@ -161,6 +212,10 @@ impl Drain {
         self.admin.send_replace(true);
         ended
     }
+}
+
+fn lock(correlator: &Mutex<Correlator>) -> MutexGuard<'_, Correlator> {
+    correlator.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Stops a group of listeners and waits until their connections have ended.
@@ -183,7 +238,8 @@ async fn finish(group: &Group, deadline: Instant) {
 }
 
 /// Ends what is still open, so that the spans of it are there before the pipeline is closed.
-async fn cut((_, connections): &Group) {
+async fn cut((stop, connections): &Group) {
+    stop.send_replace(true);
     for connections in connections {
         connections.cut();
         // It takes no longer than to drop what they hold.
@@ -206,6 +262,8 @@ struct Signals {
 enum Woken {
     Stop,
     AppEnded(u8),
+    /// Another process has the listeners, and sees by this when we are gone.
+    TakenOver(UnixStream),
 }
 
 impl Signals {
@@ -226,9 +284,21 @@ impl Signals {
         }
     }
 
-    /// The next reason to stop. SIGHUP and SIGQUIT are the app's business, if there is one.
-    async fn next_or_end(&mut self, mut app: Option<&mut Child>) -> Woken {
+    /// The next reason to stop. SIGQUIT is the app's business, if there is one; on SIGHUP each reads its
+    /// own configuration again.
+    async fn next_or_end(
+        &mut self,
+        mut app: Option<&mut Child>,
+        reloads: &mpsc::Sender<()>,
+        mut successor: Option<&mut Successor>,
+    ) -> Woken {
         loop {
+            let taken_over = async {
+                match &mut successor {
+                    Some(successor) => successor.is_ready().await,
+                    None => std::future::pending().await,
+                }
+            };
             let ended = async {
                 match &mut app {
                     Some(app) => app.wait().await,
@@ -236,14 +306,20 @@ impl Signals {
                 }
             };
             let forwarded = tokio::select! {
+                stream = taken_over => return Woken::TakenOver(stream),
                 code = ended => return Woken::AppEnded(exit_code(code)),
                 _ = self.terminate.recv() => return Woken::Stop,
                 _ = self.interrupt.recv() => return Woken::Stop,
                 _ = self.quit.recv() => Signal::QUIT,
-                _ = self.hangup.recv() => Signal::HUP,
+                _ = self.hangup.recv() => {
+                    // One that waits is enough: it reads what is there when its turn comes.
+                    let _ = reloads.try_send(());
+                    Signal::HUP
+                }
             };
             match &mut app {
                 Some(app) => app.signal(forwarded),
+                None if forwarded == Signal::HUP => {}
                 None => return Woken::Stop,
             }
         }

@@ -1,6 +1,6 @@
 //! Listeners as pingora runs them: a group with a runtime of its own.
 
-use std::{net::TcpListener, os::fd::IntoRawFd, pin::Pin, sync::Arc};
+use std::{net::TcpListener, os::fd::IntoRawFd, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use pingora_core::{
@@ -9,7 +9,7 @@ use pingora_core::{
     server::{ListenFds, ShutdownWatch},
     services::{Service, listening},
 };
-use tokio::sync::watch;
+use tokio::{net::TcpStream, sync::watch};
 
 use super::{Connections, Listener, Stack};
 
@@ -26,7 +26,12 @@ struct Listening {
     service: Box<dyn Service>,
     socket: Option<(String, TcpListener)>,
     drain: watch::Receiver<bool>,
+    /// What comes after pingora has stopped to accept.
+    last: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
 }
+
+/// How long what pingora accepted last may take to be seen by us: it begins on a task of its own.
+const BEGIN: Duration = Duration::from_millis(10);
 
 impl Endpoints {
     pub(super) fn new(name: &'static str, threads: usize) -> Self {
@@ -48,6 +53,7 @@ impl Endpoints {
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?.to_string();
         let connections = listener.connections();
+        let last = Box::pin(take_the_rest(listener.clone(), socket.try_clone()?));
         let mut service = listening::Service::new(address.clone(), listener);
         // hyper has a read buffer of its own and hands over whole messages to write, so that another
         // layer of buffers would only cost memory: 87 KiB for each idle connection.
@@ -58,6 +64,7 @@ impl Endpoints {
             service: Box::new(service),
             socket: Some((address, socket)),
             drain,
+            last,
         });
         Ok(connections)
     }
@@ -65,6 +72,30 @@ impl Endpoints {
     /// Runs `chore` for as long as the listeners run.
     pub(super) fn beside(&mut self, chore: impl Future<Output = ()> + Send + Sync + 'static) {
         self.chores.push(Box::pin(chore));
+    }
+}
+
+/// Serves what the kernel has accepted and pingora has not taken: whoever connected before the drain has
+/// perhaps asked already. Until then the listener counts as a connection, so that nobody takes it for
+/// drained.
+fn take_the_rest<K: Stack>(
+    listener: Listener<K>,
+    socket: TcpListener,
+) -> impl Future<Output = ()> + Send + Sync {
+    let open = listener.connections().enter();
+    async move {
+        while let Ok((stream, peer)) = socket.accept() {
+            let stream = stream
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                let listener = listener.clone();
+                tokio::spawn(async move { listener.serve_tcp(stream, peer).await });
+            }
+        }
+        drop(socket);
+        tokio::time::sleep(BEGIN).await;
+        drop(open);
     }
 }
 
@@ -84,6 +115,7 @@ impl Service for Endpoints {
             mut service,
             socket,
             drain,
+            last,
         } in self.listening.drain(..)
         {
             // pingora takes a socket that it finds in this table instead of binding one.
@@ -91,8 +123,10 @@ impl Service for Endpoints {
                 fds.lock().add(address, socket.into_raw_fd());
             }
             let fds = fds.clone();
-            accepting
-                .spawn(async move { service.start_service(fds, drain, listeners_per_fd).await });
+            accepting.spawn(async move {
+                service.start_service(fds, drain, listeners_per_fd).await;
+                last.await;
+            });
         }
         accepting.join_all().await;
     }

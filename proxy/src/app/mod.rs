@@ -6,11 +6,13 @@
 
 mod drain;
 mod endpoints;
+mod handover;
 mod launch;
 mod operators;
+mod reload;
+mod stacks;
 
 use std::{
-    collections::BTreeMap,
     ffi::OsString,
     net::{SocketAddr, TcpListener},
     path::Path,
@@ -21,45 +23,59 @@ use std::{
 
 use anyhow::Context;
 use pingora_core::server::{RunArgs, Server, configuration::ServerConf};
-use throughline::{ClientLayer, ServerLayer, ambient, sink::Discard};
+use throughline::ambient;
 use tokio::sync::watch;
 
-pub use self::drain::Stop;
-use self::{drain::Drain, endpoints::Endpoints, launch::Launch, operators::Operators};
+use self::{
+    drain::Drain,
+    endpoints::Endpoints,
+    handover::{Named, Taken},
+    launch::Launch,
+    operators::Operators,
+    reload::Reload,
+    stacks::{Listeners, Stacks},
+};
+pub use self::{drain::Stop, reload::Watched};
 use crate::{
-    admin::{Admin, Readiness},
+    access_log,
+    admin::{Admin, Configured, Readiness},
     child,
-    config::{Config, Tracing},
-    correlate::{self, Correlator},
-    echoes::Echoes,
+    config::{Config, Resolved, Sources},
+    correlate::Correlator,
     export::Resource,
-    inbound::{self, Inbound},
     listen::{Connections, Listener, Stack},
-    outbound::{self, Outbound},
-    owners::Owners,
+    log::Log,
     pipeline::{self, Ledger, Pipeline, Worker},
-    pool::{self, Origin, Pool},
-    request_id::RequestIds,
     settle::Settlement,
     signals::Signals,
     tls::Tls,
-    values::Secret,
 };
 
 /// Runs the sidecar until a signal ends it, with the app beside it where `command` has words.
 ///
-/// The app's environment is `inherited` and what [`child::environment`] adds to it. The exit code is
-/// the app's, if it was started; else success.
+/// The configuration is `resolved`, which `sources` make; they are read again while it runs. The app's
+/// environment is that of the sources and what [`child::environment`] adds to it. The exit code is the
+/// app's, if it was started; else success.
 ///
 /// # Errors
 ///
 /// When a port cannot be bound, the app cannot be started, or the exporter's configuration is wrong.
 pub fn run(
-    config: Config,
+    sources: Sources,
+    resolved: Resolved,
     command: Vec<OsString>,
-    inherited: &BTreeMap<String, String>,
+    log: Log,
 ) -> anyhow::Result<ExitCode> {
-    let mut bound = Bound::bind(config)?;
+    let inherited = &sources.environment.clone();
+    let bound = Bound::bind(resolved.config.clone())?;
+    let mut bound = bound.watching(Watched {
+        sources,
+        resolved,
+        log,
+    });
+    if bound.taken.is_successor() {
+        tracing::info!("taking over from another process");
+    }
     let addresses = bound.addresses();
     tracing::info!(%addresses, "listening");
     let mut words = command.into_iter();
@@ -148,6 +164,10 @@ pub struct Bound {
     signals: Option<Signals>,
     /// Certificates, keys and authorities.
     tls: Tls,
+    /// What was had from a process before, which this one takes over from.
+    taken: Taken,
+    /// What can be read again while it runs.
+    watched: Option<Watched>,
 }
 
 impl Bound {
@@ -158,6 +178,9 @@ impl Bound {
     /// When a certificate is not what it should be, a port cannot be bound, or the exporter's
     /// configuration is wrong.
     pub fn bind(config: Config) -> anyhow::Result<Self> {
+        let upgrade_socket = config.upgrade_socket.as_deref();
+        let taken = upgrade_socket.map(Taken::at).transpose()?;
+        let mut taken = taken.unwrap_or_default();
         let tls = Tls::load(config.tls.clone())?;
         let signal_file = config.forwarders.signal_file.as_deref();
         let signals = signal_file.map(|file| hear(file, &config)).transpose()?;
@@ -166,8 +189,12 @@ impl Bound {
             .tracing
             .as_ref()
             .map_or(1.0, |t| t.correlation_threshold);
-        let correlator =
+        let mut correlator =
             Correlator::new(threshold, ambient::now()).with_grace(config.forwarders.grace);
+        if taken.is_successor() {
+            // Those of the process before, until it is gone.
+            correlator.unknown_begin();
+        }
         let correlator = Arc::new(Mutex::new(correlator));
         let (pipeline, worker) = match &config.tracing {
             None => {
@@ -190,22 +217,44 @@ impl Bound {
             }
         }
         .context("spans cannot be exported")?;
+        pipeline
+            .access_log()
+            .configure(&config.access_log)
+            .with_context(|| cannot_log(&config.access_log))?;
         Ok(Self {
-            inbound: config.inbound.map(|at| bind("inbound", at)).transpose()?,
-            outbound: config.outbound.map(|at| bind("outbound", at)).transpose()?,
-            admin: config.admin.map(|at| bind("admin", at)).transpose()?,
+            inbound: config
+                .inbound
+                .map(|at| bind("inbound", at, &mut taken))
+                .transpose()?,
+            outbound: config
+                .outbound
+                .map(|at| bind("outbound", at, &mut taken))
+                .transpose()?,
+            admin: config
+                .admin
+                .map(|at| bind("admin", at, &mut taken))
+                .transpose()?,
             routes: config
                 .routes
                 .iter()
-                .map(|route| bind("routes", route.listen))
+                .map(|route| bind("routes", route.listen, &mut taken))
                 .collect::<Result<_, _>>()?,
+            taken,
             config,
             pipeline,
             worker,
             correlator,
             signals,
             tls,
+            watched: None,
         })
+    }
+
+    /// Reads its configuration again on SIGHUP, and when its file is another.
+    #[must_use]
+    pub fn watching(mut self, watched: Watched) -> Self {
+        self.watched = Some(watched);
+        self
     }
 
     /// The real addresses.
@@ -232,6 +281,39 @@ impl Bound {
         self.pipeline.clone()
     }
 
+    /// What the next process gets, if there is to be one.
+    fn handed_over(&self) -> anyhow::Result<Vec<Named>> {
+        if self.config.upgrade_socket.is_none() {
+            return Ok(Vec::new());
+        }
+        let Config {
+            inbound,
+            outbound,
+            admin,
+            routes,
+            ..
+        } = &self.config;
+        let single = [
+            ("inbound", *inbound, &self.inbound),
+            ("outbound", *outbound, &self.outbound),
+            ("admin", *admin, &self.admin),
+        ];
+        let single = single
+            .into_iter()
+            .filter_map(|(key, asked, listener)| Some((key, asked?, listener.as_ref()?)));
+        let routes = routes.iter().zip(&self.routes);
+        single
+            .chain(routes.map(|(route, listener)| ("routes", route.listen, listener)))
+            .map(|(key, asked, listener)| {
+                Ok(Named {
+                    key: key.to_owned(),
+                    asked,
+                    listener: listener.try_clone()?,
+                })
+            })
+            .collect()
+    }
+
     /// Answers until `stop`, and then lets everything finish that can within the grace period.
     ///
     /// It blocks; the work is done by threads of its own.
@@ -241,6 +323,7 @@ impl Bound {
     /// When the app cannot be started.
     pub fn run(self, stop: Stop) -> anyhow::Result<Stopped> {
         let addresses = self.addresses();
+        let handed = self.handed_over()?;
         let Self {
             config,
             inbound,
@@ -252,17 +335,20 @@ impl Bound {
             correlator,
             signals,
             tls,
+            taken,
+            watched,
         } = self;
 
         let mut own_ports: Vec<u16> = addresses.outbound.iter().map(SocketAddr::port).collect();
         own_ports.extend(addresses.routes.iter().map(SocketAddr::port));
-        let limits = pool::Config {
+        let mut stacks = Stacks::new(
+            &config,
+            pipeline.clone(),
+            correlator.clone(),
+            signals,
             own_ports,
-            ..config.pool
-        };
-        let pool = Pool::new(limits, tls.connector());
-        let owners = owners(&config);
-        let stacks = Stacks::new(&config, &pipeline, owners.as_ref(), &correlator, signals);
+            tls.connector(),
+        );
 
         let readiness = Readiness::default();
         let (inbound_drain, inbound_watch) = watch::channel(false);
@@ -272,49 +358,52 @@ impl Bound {
         let mut traffic = Endpoints::new("traffic", config.workers);
         let mut callers = Vec::new();
         let mut calls = Vec::new();
-        if let (Some(listener), Some(app)) = (inbound, &config.app) {
-            let origin = match app.is_tls {
-                true => Origin::https(&app.host, app.port),
-                false => Origin::http(&app.host, app.port),
-            };
-            let app = pool.upstream(&origin, config.app_protocol);
-            let mut stack = Inbound::new(app, stacks.inbound());
-            if config.listen.transparent {
-                stack = stack.redirected(pool.clone(), config.app_protocol);
-            }
-            let listen = Listener::new(
-                stack,
-                config.listen,
-                inbound_watch.clone(),
-                Some(pipeline.clone()),
-            )
-            .with_tls(tls.server());
+        let mut live = Listeners::default();
+        if let (Some(listener), Some(stack)) = (inbound, stacks.inbound(&config)) {
+            let spans = Some(pipeline.clone());
+            let listen = Listener::new(stack, config.listen, inbound_watch.clone(), spans)
+                .with_tls(tls.server());
+            live.inbound = Some(listen.live());
             callers.push(traffic.add(listener, listen, inbound_watch)?);
         }
         if let Some(listener) = outbound {
-            let stack = Outbound::forward(pool.clone(), stacks.outbound());
-            let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
+            let stack = stacks.outbound(&config);
+            let spans = Some(pipeline.clone());
+            let listen = Listener::new(stack, config.listen, outbound_watch.clone(), spans);
+            live.outbound = Some(listen.live());
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
-        for (listener, route) in routes.into_iter().zip(&config.routes) {
-            let stack = Outbound::to(pool.clone(), route.upstream.clone(), stacks.outbound());
-            let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
+        for (listener, stack) in routes.into_iter().zip(stacks.routes(&config)) {
+            let spans = Some(pipeline.clone());
+            let listen = Listener::new(stack, config.listen, outbound_watch.clone(), spans);
+            live.routes.push(listen.live());
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
-        traffic.beside(async move { pool.tend().await });
+        stacks.serve(live);
+        traffic.beside(stacks.pool().tend());
         let tls_counters = tls.counters();
-        traffic.beside(tls.watch());
+        traffic.beside(tls.clone().watch());
 
+        let configured = Configured::default();
         let mut operators = Endpoints::new("admin", 1);
         if let Some(listener) = admin {
-            let admin = Admin::new(&config.name, pipeline, readiness.clone(), ambient::wall())
-                .with_owners(owners)
-                .with_correlator(config.tracing.is_some().then_some(correlator))
-                .with_tls(tls_counters);
+            let admin = Admin::new(
+                &config.name,
+                pipeline.clone(),
+                readiness.clone(),
+                ambient::wall(),
+            )
+            .with_owners(stacks.owners.clone())
+            .with_correlator(config.tracing.is_some().then(|| stacks.correlator.clone()))
+            .with_configured(configured.clone())
+            .with_log(watched.as_ref().map(|watched| watched.log.clone()))
+            .with_tls(tls_counters);
             let listen = Listener::new(Operators(admin), config.listen, admin_watch.clone(), None);
             operators.add(listener, listen, admin_watch)?;
         }
 
+        let (grace, grace_watch) = watch::channel(config.shutdown_grace);
+        let reload = watched.map(|watched| Reload::new(watched, stacks, tls, configured, grace));
         let mut server = Server::new_with_opt_and_conf(None, server_conf(config.workers));
         server.bootstrap();
         server.add_service(traffic);
@@ -322,8 +411,11 @@ impl Bound {
 
         let drain = Drain {
             stop: Mutex::new(Some(stop)),
+            reload: Mutex::new(reload),
+            taken: Mutex::new(Some((taken, handed))),
+            correlator,
             readiness,
-            grace: config.shutdown_grace,
+            grace: grace_watch,
             callers: (inbound_drain, callers),
             calls: (outbound_drain, calls),
             admin: admin_drain,
@@ -340,6 +432,7 @@ impl Bound {
         });
         // Spans get a moment even where requests used up the whole grace period.
         let ledger = worker.shutdown(left.max(Duration::from_secs(1)));
+        pipeline.access_log().close(Duration::from_secs(1));
         match outcome.error {
             Some(error) => Err(error),
             None => Ok(Stopped {
@@ -348,88 +441,6 @@ impl Bound {
             }),
         }
     }
-}
-
-/// The tracing halves of the stacks, which share one window.
-struct Stacks {
-    inbound: Option<inbound::Tracing>,
-    outbound: Option<outbound::Tracing>,
-}
-
-impl Stacks {
-    fn new(
-        config: &Config,
-        pipeline: &Pipeline,
-        owners: Option<&Owners>,
-        correlator: &Arc<Mutex<Correlator>>,
-        signals: Option<Signals>,
-    ) -> Self {
-        let Some(tracing) = &config.tracing else {
-            return Self {
-                inbound: None,
-                outbound: None,
-            };
-        };
-        let Tracing {
-            sampler,
-            request_id_headers,
-            ..
-        } = tracing;
-        let request_id_headers: Arc<[_]> = request_id_headers.clone().into();
-        let secret = Secret::new([ambient::random(), ambient::random()]);
-        let values = Echoes::new(&tracing.values, secret, correlate::MAX_OPEN);
-        let layer = ServerLayer::new(Discard)
-            .propagator(tracing.inbound.clone())
-            .trust(tracing.trust.clone())
-            .baggage_attributes(&tracing.baggage_attributes)
-            .sampler(*sampler);
-        let inbound = inbound::Tracing {
-            layer,
-            request_ids: tracing
-                .make_request_id
-                .then(|| RequestIds::new(tracing.trust.clone())),
-            pipeline: pipeline.clone(),
-            request_id_headers: request_id_headers.clone(),
-            correlator: correlator.clone(),
-            notes_carriers: owners.is_some() || signals.is_some(),
-            values: values.clone(),
-        };
-        let layer = ClientLayer::new(pipeline.clone())
-            .propagator(tracing.outbound.clone())
-            .sampler(*sampler);
-        let outbound = outbound::Tracing {
-            layer,
-            propagator: Arc::new(tracing.outbound.clone()),
-            request_id_headers,
-            correlator: correlator.clone(),
-            values,
-            pipeline: pipeline.clone(),
-            owners: owners.cloned(),
-            caller: None,
-            signals,
-        };
-        Self {
-            inbound: Some(inbound),
-            outbound: Some(outbound),
-        }
-    }
-
-    fn inbound(&self) -> Option<inbound::Tracing> {
-        self.inbound.clone()
-    }
-
-    fn outbound(&self) -> Option<outbound::Tracing> {
-        self.outbound.clone()
-    }
-}
-
-/// What tells the app's processes apart, where calls are to be held against requests.
-fn owners(config: &Config) -> Option<Owners> {
-    let app = config.app.as_ref()?;
-    let is_wanted = config.tracing.as_ref()?.process_evidence;
-    let has_both =
-        config.inbound.is_some() && (config.outbound.is_some() || !config.routes.is_empty());
-    (is_wanted && has_both).then(|| Owners::start(app.port))
 }
 
 /// Hears what the app's threads tell in that file.
@@ -441,7 +452,20 @@ fn hear(file: &Path, config: &Config) -> anyhow::Result<Signals> {
     })
 }
 
-fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+fn cannot_log(config: &access_log::Config) -> String {
+    let where_to = match &config.target {
+        access_log::Target::File(path) => path.display().to_string(),
+        _ => "stdout".to_owned(),
+    };
+    format!(
+        "access_log {where_to} cannot be opened; choose a file that can be written to, stdout or off"
+    )
+}
+
+fn bind(key: &str, address: SocketAddr, taken: &mut Taken) -> anyhow::Result<TcpListener> {
+    if let Some(listener) = taken.listener(key, address) {
+        return Ok(listener);
+    }
     TcpListener::bind(address).with_context(|| {
         format!("{key} cannot listen on {address}; choose another address or free that one")
     })

@@ -7,7 +7,6 @@
 
 mod arguments;
 mod forwarders;
-mod log;
 mod print;
 mod verbs;
 

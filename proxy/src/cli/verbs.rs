@@ -11,11 +11,12 @@ use std::{
 
 use clap::ArgMatches;
 
-use super::{Failure, arguments, forwarders, log, print};
+use super::{Failure, arguments, forwarders, print};
 use crate::{
     app,
     config::{self, Config, Detected, Origin, Resolved, Sources, env, file, reference, settings},
     demo,
+    log::Log,
 };
 
 /// Does what the arguments ask for.
@@ -23,7 +24,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     match matches.subcommand() {
         Some(("run", matches)) => serve(matches),
         Some(("demo", matches)) => {
-            log::start("warn");
+            let _ = Log::start("warn");
             Ok(demo::run(demo::Options {
                 once: matches.get_flag("once"),
             })?)
@@ -41,17 +42,18 @@ fn serve(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         .get_many("command")
         .map_or_else(Vec::new, |words| words.cloned().collect());
     let sources = sources(matches, None, &command)?;
+    let resolved = config::resolve(&sources)?;
     let Resolved {
         config,
         origins,
         warnings,
-    } = config::resolve(&sources)?;
-    config.runnable(&origins, !command.is_empty())?;
-    log::start(&config.log);
+    } = &resolved;
+    config.runnable(origins, !command.is_empty())?;
+    let log = Log::start(&config.log);
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    Ok(app::run(config, command, &sources.environment)?)
+    Ok(app::run(sources, resolved, command, log)?)
 }
 
 /// `check`: silence would be an answer too, but a summary shows what was understood.
@@ -180,9 +182,14 @@ fn sources(
 ) -> Result<Sources, Failure> {
     let environment = env::read();
     let file = file.or_else(|| matches.get_one::<PathBuf>("config").map(PathBuf::as_path));
+    let (file, path) = match text_of_file(file, &environment)? {
+        Some((text, path)) => (Some(text), path),
+        None => (None, None),
+    };
     Ok(Sources {
         flags: arguments::flags(matches),
-        file: text_of_file(file, &environment)?,
+        file,
+        path,
         detected: Detected {
             command: command
                 .iter()
@@ -194,13 +201,17 @@ fn sources(
     })
 }
 
+/// The name and text of a file, and where it is, if it is one.
+type FileText = ((String, String), Option<PathBuf>);
+
 /// The file that a flag names, or a variable, or whose text a variable holds.
 fn text_of_file(
     file: Option<&Path>,
     environment: &BTreeMap<String, String>,
-) -> Result<Option<(String, String)>, Failure> {
+) -> Result<Option<FileText>, Failure> {
+    let read = |path: &Path| Ok::<_, Failure>(Some((file::load(path)?, Some(path.to_owned()))));
     if let Some(path) = file {
-        return Ok(Some(file::load(path)?));
+        return read(path);
     }
     let set = |name: &str| environment.get(name).filter(|text| !text.trim().is_empty());
     match (set(env::FILE), set(env::CONTENT)) {
@@ -209,8 +220,8 @@ fn text_of_file(
             env::FILE,
             env::CONTENT
         ))),
-        (Some(path), None) => Ok(Some(file::load(Path::new(path))?)),
-        (None, Some(text)) => Ok(Some((env::CONTENT.to_owned(), text.clone()))),
+        (Some(path), None) => read(Path::new(path)),
+        (None, Some(text)) => Ok(Some(((env::CONTENT.to_owned(), text.clone()), None))),
         (None, None) => Ok(None),
     }
 }

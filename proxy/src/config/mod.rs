@@ -16,22 +16,24 @@ mod name;
 mod origin;
 mod otel;
 pub(crate) mod reference;
+mod reload;
 mod resolve;
 pub(crate) mod settings;
 mod together;
 mod value;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::HeaderName;
 use throughline::{propagation::Propagator, sample::Sampler, trust::Trust};
 
+pub(crate) use self::reload::{Reloaded, reload};
 pub use self::{
     error::Error,
     origin::{Origin, Source, Warning},
     resolve::resolve,
 };
-use crate::{export, forwarders, listen, outbound::Route, pipeline, pool, tls, values};
+use crate::{access_log, export, forwarders, listen, outbound::Route, pipeline, pool, tls, values};
 
 /// Everything that the sidecar is told, checked and complete.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,10 +62,14 @@ pub struct Config {
     pub no_proxy: String,
     /// How long a shutdown may take.
     pub shutdown_grace: Duration,
+    /// Where the process that takes over from this one asks for its listeners.
+    pub upgrade_socket: Option<PathBuf>,
     /// How many threads carry requests, at least one.
     pub workers: usize,
     /// How much is logged: `off`, `error`, `warn`, `info`, `debug` or `trace`.
     pub log: String,
+    /// Where a line is written of each exchange.
+    pub access_log: access_log::Config,
     /// What launches with the app, and what it is told.
     pub forwarders: forwarders::Config,
     /// How requests are traced; `None` leaves a plain proxy.
@@ -134,6 +140,8 @@ pub struct Sources {
     pub environment: BTreeMap<String, String>,
     /// The file: its name, for messages, and its text.
     pub file: Option<(String, String)>,
+    /// Where that file is, if it can be read again.
+    pub path: Option<PathBuf>,
     /// What was found out about this start.
     pub detected: Detected,
 }

@@ -12,7 +12,9 @@ use super::{
     together,
     value::{Exporter, List, OrPropagators},
 };
-use crate::{export::otlp, forwarders, listen, pipeline, pool, tls as tls_room, values};
+use crate::{
+    access_log, export::otlp, forwarders, listen, pipeline, pool, tls as tls_room, values,
+};
 use throughline::propagation::{Format, Propagator};
 
 /// More threads than this are not worth their memory beside an app, unless somebody asks for them.
@@ -97,6 +99,7 @@ fn compose(
         app_protocol: settings.app_protocol,
         listen: listen::Config {
             header_timeout: settings.header_timeout.0,
+            body_timeout: settings.body_timeout.0.map(|timeout| timeout.0),
             idle_timeout: settings.idle_timeout.0,
             tunnel_idle_timeout: settings.tunnel_idle_timeout.0.map(|timeout| timeout.0),
             max_header_bytes: settings.max_header_bytes.size(),
@@ -113,8 +116,10 @@ fn compose(
         tls: tls(&settings, inbound.is_some(), layers)?,
         no_proxy: settings.no_proxy.0.clone(),
         shutdown_grace: settings.shutdown_grace.0,
+        upgrade_socket: settings.upgrade_socket.0.clone(),
         workers,
         log: settings.log.0.to_owned(),
+        access_log: access_log(&settings, warnings),
         forwarders: forwarders::Config {
             selection: settings.forwarders.0.clone(),
             exclude: settings.forwarder_exclude.0.clone(),
@@ -208,6 +213,24 @@ fn service_name(settings: &Settings, sources: &Sources, layers: &mut Layers) -> 
     origin.value.clone_from(&name);
     origin.source = source;
     name
+}
+
+/// Lines are made of spans, so that without any there are none; to switch tracing off altogether must
+/// not keep a sidecar from starting.
+fn access_log(settings: &Settings, warnings: &mut Vec<Warning>) -> access_log::Config {
+    let mut target = settings.access_log.0.clone();
+    if target != access_log::Target::Off && !settings.tracing.0 {
+        warnings.push(Warning(
+            "access_log is passed over, because tracing is off; `sampler: always_off` records nothing \
+             and leaves the access log on"
+                .to_owned(),
+        ));
+        target = access_log::Target::Off;
+    }
+    access_log::Config {
+        target,
+        format: settings.access_log_format.0,
+    }
 }
 
 fn tracing(

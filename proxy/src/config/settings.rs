@@ -13,9 +13,10 @@ use throughline::{propagation::Format, tls::NamePattern, trust::Trust};
 use super::{
     layer::Layers,
     value::{
-        App, Attributes, Bad, Bytes, Confidence, Count, Endpoint, Exporter, FilePath, Forwarders,
-        Headers, HostNames, Hosts, KeyPairs, Level, List, NamedSampler, OrOff, OrPropagators,
-        Pause, Routes, Shape, Switch, Text, Timeout, Value, Workers, Written,
+        AccessFormat, AccessTarget, App, Attributes, Bad, Bytes, Confidence, Count, Endpoint,
+        Exporter, FilePath, Forwarders, Headers, HostNames, Hosts, KeyPairs, Level, List,
+        NamedSampler, OrOff, OrPropagators, Pause, Routes, Shape, Switch, Text, Timeout, Value,
+        Workers, Written,
     },
 };
 use crate::{
@@ -216,6 +217,10 @@ settings! {
         /// then.
         header_timeout: Timeout { "TIME", default "10s", example "10s" }
 
+        /// How long nothing may come of a request's body while it is waited for, or `off` for ever. A
+        /// slow body is not cut, nor one that the upstream does not take.
+        body_timeout: OrOff<Timeout> { "TIME", default "60s", example "60s" }
+
         /// How long a caller's connection may be idle between requests.
         idle_timeout: Timeout { "TIME", default "60s", example "60s" }
 
@@ -233,7 +238,8 @@ settings! {
         /// upstream's own idle timeout, so that no request meets a connection that is being closed.
         upstream_idle_timeout: Timeout { "TIME", default "30s", example "30s" }
 
-        /// The most connections to one upstream; further requests wait.
+        /// The most connections to one upstream; requests that find no room on them wait, for at most
+        /// `connect_timeout`.
         max_connections: Count<1, 65535> { "COUNT", default "512", example "512" }
 
         /// The most bytes that the headers of a request may have.
@@ -247,11 +253,24 @@ settings! {
         /// of ECS and Kubernetes.
         shutdown_grace: Pause { "TIME", default "25s", example "25s" }
 
+        /// A Unix socket by which another process takes over: one that is started with the same setting,
+        /// as the same user, gets the listeners of the one that runs, which then drains and ends. No
+        /// connection is refused or lost. Not with a command, which would end with the first.
+        upgrade_socket: FilePath { "FILE", default "", example "/run/throughline/upgrade" }
+
         /// How many threads carry requests; `auto` is one for each processor, but at most four.
         workers: Workers { "COUNT", default "auto", example "2" }
 
         /// How much is logged: off, error, warn, info, debug or trace.
         log: Level { "LEVEL", default "info", example "info" }
+
+        /// Where a line is written of each exchange, sampled or not: `off`, `stdout`, or a file, which is
+        /// opened again on SIGHUP. No request waits for it. It needs `tracing`, with `sampler:
+        /// always_off` where nothing is to be recorded.
+        access_log: AccessTarget { "off|stdout|FILE", default "off", example "stdout" }
+
+        /// How those lines are written: `json`, or `text` as `key=value`.
+        access_log_format: AccessFormat { "json|text", default "json", example "json" }
     }
     "Tracing" {
         /// Whether requests are traced; `off` leaves a plain proxy that passes every header on.

@@ -29,6 +29,14 @@ pub(crate) fn runnable(config: &Config, origins: &[Origin], command: bool) -> Re
     let no_inbound = origins
         .iter()
         .any(|origin| origin.key == "inbound" && !matches!(origin.source, Source::Detected(_)));
+    if let (Some(path), true) = (&config.upgrade_socket, command) {
+        return Err(Error::Together(format!(
+            "upgrade_socket is {}, but the app is started by a command and would end with the process \
+             that is taken over from; start the app by itself and give --app PORT, or leave the socket \
+             away",
+            path.display()
+        )));
+    }
     if config.app.is_none() && !command && !no_inbound {
         return Err(Error::Together(
             "there is no app to stand beside; give --app PORT, the port that the app listens on, or \

@@ -8,18 +8,24 @@
 
 mod accepted;
 mod connection;
+mod floods;
 mod handshake;
+mod live;
 mod preface;
 mod redirected;
 
 use std::{
     convert::Infallible,
     fmt,
+    future::poll_fn,
+    net::SocketAddr,
+    os::fd::AsRawFd,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -32,16 +38,26 @@ use hyper::{
     server::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use pingora_core::{apps::ServerApp, protocols::Stream, server::ShutdownWatch};
+use pingora_core::{
+    apps::ServerApp,
+    protocols::{GetSocketDigest, SocketDigest, Stream},
+    server::ShutdownWatch,
+};
 use throughline::{ambient, server::Arrival, tls::Session};
-use tokio::sync::{Notify, watch};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, watch},
+};
 use tower::Service;
 
-pub use self::connection::{Connection, Draining};
 use self::{
     accepted::Accepted,
     connection::Expired,
     preface::{Opening, Speech},
+};
+pub use self::{
+    connection::{Connection, Draining},
+    live::Live,
 };
 use crate::{
     bell::{self, First},
@@ -55,6 +71,8 @@ use crate::{
 pub struct Config {
     /// How long a request's headers may take from their first byte, and a new connection until then.
     pub header_timeout: Duration,
+    /// How long nothing may come of a request's body while it is waited for; `None` for ever.
+    pub body_timeout: Option<Duration>,
     /// How long a connection may be idle between requests.
     pub idle_timeout: Duration,
     /// How long a tunnel may carry nothing; `None` for ever.
@@ -71,6 +89,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(10),
+            body_timeout: Some(Duration::from_secs(60)),
             idle_timeout: Duration::from_secs(60),
             tunnel_idle_timeout: None,
             max_header_bytes: 64 * 1024,
@@ -87,6 +106,14 @@ const MAX_FIELDS: usize = 128;
 
 /// How long a drain waits for the first request of a connection that was accepted before it.
 const LINGER: Duration = Duration::from_millis(250);
+
+/// How long a connection of HTTP/1 that is drained may still ask for something, to be told with the
+/// answer that it was the last. Closed at once, it would lose the request that is on its way: whoever
+/// keeps a connection for the next request sends that without asking.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a head that is being read at the end of that has been read.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Makes the service for one connection.
 pub trait Stack: Send + Sync + 'static {
@@ -105,6 +132,11 @@ pub trait Stack: Send + Sync + 'static {
 
     /// The service for the requests of `connection`.
     fn service(&self, connection: &Arc<Connection>) -> Self::Service;
+
+    /// Makes the service of an older stack, for the same connection, one of this.
+    fn renew(&self, service: &mut Self::Service, connection: &Arc<Connection>) {
+        *service = self.service(connection);
+    }
 }
 
 /// All connections of a listener, for the drain.
@@ -144,7 +176,8 @@ impl Connections {
         let _ = self.cut.subscribe().wait_for(|cut| *cut).await;
     }
 
-    fn enter(self: &Arc<Self>) -> Counted {
+    /// Counts as one that is open, until it is dropped.
+    pub(crate) fn enter(self: &Arc<Self>) -> Counted {
         self.open.fetch_add(1, Ordering::AcqRel);
         Counted(self.clone())
     }
@@ -153,7 +186,7 @@ impl Connections {
 /// One open connection: it counts until the last of its requests is gone too, which h2 serves by
 /// tasks of their own.
 #[derive(Debug)]
-struct Counted(Arc<Connections>);
+pub(crate) struct Counted(Arc<Connections>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
@@ -165,19 +198,28 @@ impl Drop for Counted {
 
 /// What pingora calls for each connection of one listener.
 pub struct Listener<K> {
-    stack: K,
-    config: Config,
+    live: Live<K>,
     connections: Arc<Connections>,
     drain: watch::Receiver<bool>,
     pipeline: Option<crate::pipeline::Pipeline>,
     tls: Option<Server>,
 }
 
+impl<K> Clone for Listener<K> {
+    fn clone(&self) -> Self {
+        Self {
+            live: self.live.clone(),
+            connections: self.connections.clone(),
+            drain: self.drain.clone(),
+            pipeline: self.pipeline.clone(),
+            tls: self.tls.clone(),
+        }
+    }
+}
+
 impl<K> fmt::Debug for Listener<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener")
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("Listener").finish_non_exhaustive()
     }
 }
 
@@ -191,8 +233,7 @@ impl<K: Stack> Listener<K> {
         pipeline: Option<crate::pipeline::Pipeline>,
     ) -> Self {
         Self {
-            stack,
-            config,
+            live: Live::new(stack, config),
             connections: Arc::default(),
             drain,
             pipeline,
@@ -213,16 +254,38 @@ impl<K: Stack> Listener<K> {
         self.connections.clone()
     }
 
+    /// What it does, to be replaced.
+    #[must_use]
+    pub fn live(&self) -> Live<K> {
+        self.live.clone()
+    }
+
+    /// Serves a connection that was accepted elsewhere.
+    pub(crate) async fn serve_tcp(&self, stream: TcpStream, peer: SocketAddr) {
+        let counted = self.connections.enter();
+        // As pingora does it.
+        let _ = stream.set_nodelay(true);
+        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        let _ = digest.peer_addr.set(Some(peer.into()));
+        let mut stream = pingora_core::protocols::l4::stream::Stream::from(stream);
+        stream.set_socket_digest(digest);
+        self.serve(Box::new(stream), counted).await;
+    }
+
     /// Step 1 of the way of a request: serves all requests of one connection.
     async fn serve(&self, stream: Stream, counted: Counted) {
         let socket = stream.get_socket_digest();
-        let destination = match (&socket, self.config.transparent) {
+        let version = self.live.version();
+        let now = self.live.now();
+        let config = now.config;
+        let destination = match (&socket, config.transparent) {
             (Some(socket), true) => redirected::destination(socket),
             _ => None,
         };
         let mut drain = self.drain.clone();
+        let timeout = config.header_timeout;
         let opened = tokio::select! {
-            opened = self.opening(stream, destination.is_some(), &mut drain) => opened,
+            opened = self.opening(stream, destination.is_some(), &mut drain, timeout) => opened,
             () = self.connections.until_cut() => None,
         };
         let Some(Opened {
@@ -245,14 +308,20 @@ impl<K: Stack> Listener<K> {
             speech == Speech::Http2,
             first_byte,
             self.pipeline.clone(),
-            self.config.tunnel_idle_timeout,
+            config.tunnel_idle_timeout,
             Some(counted),
         );
         let connection = Arc::new(connection.over(session));
+        connection.begins(&bytes);
         let service = Serve {
-            service: Mutex::new(self.stack.service(&connection)),
+            current: Mutex::new(Current {
+                service: now.stack.service(&connection),
+                version,
+            }),
+            live: self.live.clone(),
             connection: connection.clone(),
         };
+        drop(now);
         let stream = Accepted(stream);
         let io = TokioIo::new(Watched::reading_again(stream, bytes, connection.clone()));
         if speech == Speech::Http2 {
@@ -262,14 +331,12 @@ impl<K: Stack> Listener<K> {
                 .adaptive_window(true)
                 // A WebSocket is one stream among others (RFC 8441).
                 .enable_connect_protocol()
-                .max_concurrent_streams(self.config.max_streams)
-                .max_header_list_size(
-                    u32::try_from(self.config.max_header_bytes).unwrap_or(u32::MAX),
-                )
+                .max_concurrent_streams(config.max_streams)
+                .max_header_list_size(u32::try_from(config.max_header_bytes).unwrap_or(u32::MAX))
                 .serve_connection(io, service);
             let mut serving = pin!(serving);
             let result = self
-                .run(&connection, drain, serving.as_mut(), |serving| {
+                .run(&connection, config, drain, serving.as_mut(), |serving| {
                     serving.graceful_shutdown()
                 })
                 .await;
@@ -280,14 +347,14 @@ impl<K: Stack> Listener<K> {
                 // A client that has said all it had to say still gets its answer.
                 .half_close(true)
                 .header_read_timeout(None)
-                .max_header_size(self.config.max_header_bytes)
+                .max_header_size(config.max_header_bytes)
                 .max_headers(MAX_FIELDS)
                 .serve_connection(io, service)
                 // What it becomes then is carried by a task of its own.
                 .with_upgrades();
             let mut serving = pin!(serving);
             let result = self
-                .run(&connection, drain, serving.as_mut(), |serving| {
+                .run(&connection, config, drain, serving.as_mut(), |serving| {
                     serving.graceful_shutdown()
                 })
                 .await;
@@ -301,6 +368,7 @@ impl<K: Stack> Listener<K> {
         stream: Stream,
         is_redirected: bool,
         drain: &mut watch::Receiver<bool>,
+        timeout: Duration,
     ) -> Option<Opened> {
         let mut reading = pin!(self.open(stream, is_redirected));
         let draining = async {
@@ -308,7 +376,7 @@ impl<K: Stack> Listener<K> {
         };
         let opened = tokio::select! {
             biased;
-            opened = tokio::time::timeout(self.config.header_timeout, reading.as_mut()) => opened,
+            opened = tokio::time::timeout(timeout, reading.as_mut()) => opened,
             // Nothing was asked yet that we know of; but it may be on its way.
             () = draining => tokio::time::timeout(LINGER, reading).await,
         };
@@ -342,6 +410,7 @@ impl<K: Stack> Listener<K> {
     async fn run<F>(
         &self,
         connection: &Connection,
+        config: Config,
         mut drain: watch::Receiver<bool>,
         mut serving: Pin<&mut F>,
         graceful: impl Fn(Pin<&mut F>),
@@ -354,11 +423,12 @@ impl<K: Stack> Listener<K> {
             tokio::select! {
                 biased;
                 () = cut.as_mut() => Leaving::Now,
-                _ = drain.wait_for(|draining| *draining) => Leaving::Gracefully,
-                expired = connection.watchdog(self.config.header_timeout, self.config.idle_timeout) => {
+                _ = drain.wait_for(|draining| *draining) => Leaving::Drained,
+                expired = connection.watchdog(&config) => {
                     match expired {
                         Expired::Idle => Leaving::Gracefully,
-                        Expired::Headers | Expired::Abandoned => Leaving::Now,
+                        Expired::Headers => Leaving::Refused,
+                        Expired::Abandoned => Leaving::Now,
                     }
                 }
             }
@@ -367,7 +437,37 @@ impl<K: Stack> Listener<K> {
         match bell::first(serving.as_mut(), leaving).await {
             First::Main(result) => return result,
             First::Side(Leaving::Now) => return Ok(()),
-            First::Side(Leaving::Gracefully) => graceful(serving.as_mut()),
+            First::Side(Leaving::Drained) if !connection.is_http2() => {
+                connection.answer_for_the_last_time();
+                let asked = async {
+                    tokio::time::sleep(LAST_REQUEST).await;
+                    let head = async {
+                        while connection.is_at_head() {
+                            tokio::time::sleep(LOOK).await;
+                        }
+                    };
+                    let _ = tokio::time::timeout(config.header_timeout, head).await;
+                };
+                let ended = async {
+                    tokio::select! {
+                        biased;
+                        () = cut.as_mut() => Leaving::Now,
+                        () = asked => Leaving::Gracefully,
+                    }
+                };
+                match bell::first(serving.as_mut(), ended).await {
+                    First::Main(result) => return result,
+                    First::Side(Leaving::Now) => return Ok(()),
+                    First::Side(_) => graceful(serving.as_mut()),
+                }
+            }
+            First::Side(Leaving::Refused) => {
+                connection.refuse_headers();
+                // It is written when hyper flushes, which it does each time.
+                let _ = poll_fn(|cx| Poll::Ready(serving.as_mut().poll(cx))).await;
+                return Ok(());
+            }
+            First::Side(Leaving::Gracefully | Leaving::Drained) => graceful(serving.as_mut()),
         }
         match bell::first(serving, cut).await {
             First::Main(result) => result,
@@ -387,12 +487,19 @@ struct Opened {
 enum Leaving {
     /// After the requests that are open.
     Gracefully,
+    /// After those, and after one more where it cannot be told that none is to come.
+    Drained,
+    /// With an answer to what is no whole request.
+    Refused,
     /// Whatever is open.
     Now,
 }
 
 fn report(result: Result<(), hyper::Error>, connection: &Connection) {
     if let Err(error) = result {
+        if floods::is_one(&error) {
+            connection.was_flooded();
+        }
         tracing::debug!(%error, peer = ?connection.peer(), "a connection ended");
     }
 }
@@ -407,26 +514,33 @@ impl<K: Stack> ServerApp for Listener<K> {
 }
 
 /// A service as hyper calls it, for the requests of one connection.
-struct Serve<S> {
+struct Serve<K: Stack> {
     /// Never asked twice at a time, so that nobody waits. A clone for each request would count up and
     /// down all that the services share.
-    service: Mutex<S>,
+    current: Mutex<Current<K::Service>>,
+    live: Live<K>,
     connection: Arc<Connection>,
 }
 
-impl<S, B> hyper::service::Service<Request<Incoming>> for Serve<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-    S::Future: Send + 'static,
-    B: Body<Data = Bytes>,
-{
-    type Response = Response<Holding<B, connection::Busy>>;
+/// A service, and which of the listener's it is.
+struct Current<S> {
+    service: S,
+    version: u64,
+}
+
+impl<K: Stack> hyper::service::Service<Request<Incoming>> for Serve<K> {
+    type Response = Response<Holding<K::Body, connection::Busy>>;
     type Error = Infallible;
-    type Future = connection::Answering<S::Future>;
+    type Future = connection::Answering<<K::Service as Service<Request<Incoming>>>::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let now = ambient::now();
-        let (first_byte, busy) = self.connection.request(now);
+        let has_body = !request.body().is_end_stream();
+        let version = request.version();
+        let (first_byte, busy, pace) = self.connection.request(now, version, has_body);
+        if let Some(pace) = pace {
+            request.extensions_mut().insert(pace);
+        }
         let tls = self.connection.session();
         request.extensions_mut().insert(Arrival {
             first_byte,
@@ -435,7 +549,13 @@ where
             tls,
         });
         // Every service here is ready at any time: what has limits makes the request wait instead.
-        let mut service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
-        connection::Answering::new(service.call(request), busy)
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.live.version();
+        if current.version != version {
+            let stack = &self.live.now().stack;
+            stack.renew(&mut current.service, &self.connection);
+            current.version = version;
+        }
+        connection::Answering::new(current.service.call(request), busy)
     }
 }

@@ -63,6 +63,11 @@ impl Lane {
         }
     }
 
+    /// Sends by `exporter` from now on, which encodes as the one before does.
+    pub(super) fn replace(&mut self, exporter: Arc<dyn Exporter>) {
+        self.exporter = exporter;
+    }
+
     /// Adds `span` to what waits, or drops it if too much does.
     pub(super) fn push(&mut self, span: &Span, now: Instant) {
         if self.waiting_spans >= self.max_waiting {

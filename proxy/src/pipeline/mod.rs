@@ -10,6 +10,8 @@
 //! but that thread: one that hangs fills its own buffer, and no other. Whatever happens, the
 //! [`Ledger`] has it: created = exported + dropped + pending, for every destination.
 //!
+//! The access log is told on the way, of exchanges too that are not sampled: those go no further.
+//!
 //! A span whose call is not settled yet is parked first, for a few seconds at most, so that it leaves
 //! with all that becomes known of its parent.
 
@@ -21,9 +23,9 @@ mod parked;
 mod worker;
 
 use std::{
-    io,
+    fmt, io,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering, fence},
     },
     time::Duration,
@@ -34,11 +36,12 @@ use throughline::{context::TraceContext, sink::Sink, span::Span};
 use tokio::sync::Notify;
 
 use crate::{
+    access_log::AccessLog,
     export::{Exporter, Reason, Resource, memory::Memory, otlp},
     settle::Settlement,
 };
 
-pub use counters::{Counters, Forwarded};
+pub use counters::{Counters, Flood, Forwarded};
 pub use ledger::{Account, Ledger};
 pub use worker::Worker;
 
@@ -89,7 +92,6 @@ pub enum Error {
 #[derive(Clone, Debug)]
 pub struct Pipeline(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     queue: ArrayQueue<Box<Span>>,
     /// Every so many spans the worker is woken; between, it comes by itself.
@@ -102,6 +104,9 @@ struct Shared {
     books: Books,
     memory: Memory,
     counters: Counters,
+    access_log: AccessLog,
+    /// The exporter that takes the place of the one there is.
+    replacement: Mutex<Option<Arc<dyn Exporter>>>,
 }
 
 impl Pipeline {
@@ -155,6 +160,8 @@ impl Pipeline {
             ),
             memory,
             counters: Counters::default(),
+            access_log: AccessLog::new(service),
+            replacement: Mutex::default(),
         });
         let holding = settlement.map(|settlement| Holding::new(settlement, config.max_queue_size));
         let worker = Worker::start(config, exporters, holding, Arc::clone(&shared))?;
@@ -166,6 +173,13 @@ impl Pipeline {
     /// Step 9 of the way of a request, second half.
     pub fn offer(&self, span: Box<Span>) {
         let shared = &*self.0;
+        // The one place that every exchange comes to. What is not sampled comes for the log alone.
+        match (span.flags.is_sampled(), shared.access_log.is_on()) {
+            (true, false) => {}
+            (true, true) => shared.access_log.copy(&span),
+            (false, true) => return shared.access_log.offer(span),
+            (false, false) => return,
+        }
         let created = shared.books.create();
         if shared.queue.push(span).is_err() {
             shared.books.drop_unqueued(Reason::QueueFull, 1);
@@ -185,6 +199,19 @@ impl Pipeline {
     #[must_use]
     pub fn memory(&self) -> &Memory {
         &self.0.memory
+    }
+
+    /// Exports by `exporter` from the next batch on, where something is exported. What waits is encoded
+    /// already, so that the protocol must be that of the one before.
+    pub fn export_by(&self, exporter: Arc<dyn Exporter>) {
+        let replacement = self.0.replacement.lock();
+        *replacement.unwrap_or_else(PoisonError::into_inner) = Some(exporter);
+    }
+
+    /// Where a line is written of each exchange, sampled or not.
+    #[must_use]
+    pub fn access_log(&self) -> &AccessLog {
+        &self.0.access_log
     }
 
     /// Counts of what happens to requests, for whoever has something to count.
@@ -213,7 +240,24 @@ impl Sink for Pipeline {
     fn enter(&self, _: &TraceContext) {}
 }
 
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("queue", &self.queue.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Shared {
+    /// The exporter that takes the place of the one there is, once.
+    fn replacement(&self) -> Option<Arc<dyn Exporter>> {
+        let mut slot = self
+            .replacement
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        slot.take()
+    }
+
     fn ledger(&self) -> Ledger {
         let parked = self.parked.load(Ordering::Relaxed);
         self.books.ledger((self.queue.len() + parked) as u64)

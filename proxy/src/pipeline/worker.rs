@@ -106,6 +106,9 @@ async fn run(
             });
             shared.parked.store(holding.len(), Ordering::Relaxed);
         }
+        if let (Some(exporter), [lane]) = (shared.replacement(), &mut lanes[..]) {
+            lane.replace(exporter);
+        }
         for lane in &mut lanes {
             lane.advance(ambient::now()).await;
         }

@@ -13,14 +13,43 @@ use hyper::body::Incoming;
 use throughline::{ambient, phase::Recorder};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Upstream, upstream::Kept, wire::Wire};
+use super::{
+    Upstream,
+    early::{Early, Gate},
+    http2::Slot,
+    upstream::Kept,
+    wire::Wire,
+};
+use crate::{
+    interim::Interim,
+    pace::{Pace, Stopped},
+};
 
 /// The body of a request to an upstream; it may be none at all.
 #[derive(Debug)]
 pub struct RequestBody<B> {
     inner: Option<B>,
     whole: Whole,
+    /// Who is told of interim responses to the request, body or none.
+    caller: Option<Arc<Interim>>,
+    /// Only few bodies have any. In a box: requests are moved, and most have no body.
+    terms: Option<Box<Terms>>,
 }
+
+/// On which terms a body is sent.
+#[derive(Debug, Default)]
+struct Terms {
+    /// It waits until its upstream wants it.
+    gate: Option<Arc<Gate>>,
+    /// Its caller is to send it in time.
+    pace: Option<Arc<Pace>>,
+    /// It has room on a shared connection.
+    slot: Option<Slot>,
+    /// Who is told how many bytes have passed.
+    counted: Option<Recorder>,
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Who is told that the request is whole.
 #[derive(Debug)]
@@ -38,6 +67,8 @@ impl<B: Body> RequestBody<B> {
         Self {
             inner: (!body.is_end_stream()).then_some(body),
             whole: Whole::Nobody,
+            caller: None,
+            terms: None,
         }
     }
 
@@ -47,6 +78,33 @@ impl<B: Body> RequestBody<B> {
         Self {
             inner: None,
             whole: Whole::Nobody,
+            caller: None,
+            terms: None,
+        }
+    }
+
+    /// Tells `recorder` how many bytes pass, if there are any to come.
+    pub(super) fn count(&mut self, recorder: &Recorder) {
+        if self.inner.is_some() {
+            self.terms().counted = Some(recorder.clone());
+        }
+    }
+
+    /// The body of a request whose caller is told of interim responses to it.
+    #[must_use]
+    pub(crate) fn of(mut self, caller: Option<Arc<Interim>>) -> Self {
+        self.caller = caller;
+        self
+    }
+
+    /// Waits at `gate`; and returns who is told of interim responses.
+    pub(super) fn behind(&mut self, gate: Option<Arc<Gate>>) -> Early {
+        if self.terms.is_some() || gate.is_some() {
+            self.terms().gate.clone_from(&gate);
+        }
+        Early {
+            caller: self.caller.clone(),
+            gate,
         }
     }
 
@@ -58,6 +116,21 @@ impl<B: Body> RequestBody<B> {
         self.whole = Whole::Recorder(recorder.clone());
     }
 
+    pub(super) fn at(&mut self, pace: Arc<Pace>) {
+        self.terms().pace = Some(pace);
+    }
+
+    /// Takes room on a shared connection for as long as this lasts.
+    pub(super) fn within(&mut self, slot: &Slot) {
+        if self.inner.is_some() {
+            self.terms().slot = Some(slot.clone());
+        }
+    }
+
+    fn terms(&mut self) -> &mut Terms {
+        self.terms.get_or_insert_default()
+    }
+
     fn end(&mut self) {
         match std::mem::replace(&mut self.whole, Whole::Nobody) {
             Whole::Nobody => {}
@@ -67,18 +140,45 @@ impl<B: Body> RequestBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
+impl<B> Body for RequestBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let Some(inner) = &mut self.inner else {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Self { inner, terms, .. } = &mut *self;
+        let Some(inner) = inner else {
             return Poll::Ready(None);
         };
-        let frame = ready!(Pin::new(&mut *inner).poll_frame(cx));
+        let (pace, counted) = match terms {
+            None => (None, None),
+            Some(terms) => {
+                if let Some(gate) = &terms.gate {
+                    ready!(gate.poll_open(cx));
+                }
+                (terms.pace.as_ref(), terms.counted.as_ref())
+            }
+        };
+        let polled = Pin::new(&mut *inner).poll_frame(cx);
+        if let Some(pace) = pace {
+            match &polled {
+                Poll::Ready(_) => pace.came(),
+                Poll::Pending if pace.is_over() => return Poll::Ready(Some(Err(Stopped.into()))),
+                Poll::Pending => pace.waits(cx.waker()),
+            }
+        }
+        let frame = ready!(polled).map(|frame| frame.map_err(Into::into));
+        if let (Some(Ok(frame)), Some(recorder)) = (&frame, counted)
+            && let Some(data) = frame.data_ref()
+        {
+            recorder.request_body(data.len());
+        }
         match &frame {
             // Not whole: hyper breaks the connection off, and the upstream sees it.
             Some(Err(_)) => {}
@@ -105,6 +205,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
 pub struct ResponseBody<B> {
     inner: Incoming,
     returning: Option<Returning<B>>,
+    /// Its room on a shared connection.
+    slot: Option<Slot>,
 }
 
 /// A connection on its way back to its upstream.
@@ -141,6 +243,7 @@ impl<B> ResponseBody<B> {
         let mut body = Self {
             inner,
             returning: Some(returning),
+            slot: None,
         };
         if body.inner.is_end_stream() {
             body.end();
@@ -148,14 +251,18 @@ impl<B> ResponseBody<B> {
         body
     }
 
-    pub(super) fn http2(inner: Incoming) -> Self {
+    /// The body of an answer whose connection is not given back, and in HTTP/2 has a slot on it.
+    pub(super) fn shared(inner: Incoming, slot: Option<Slot>) -> Self {
+        let slot = slot.filter(|_| !inner.is_end_stream());
         Self {
             inner,
             returning: None,
+            slot,
         }
     }
 
     fn end(&mut self) {
+        self.slot = None;
         if let Some(returning) = self.returning.take() {
             returning.give_back();
         }
@@ -170,14 +277,16 @@ impl<B> Body for ResponseBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self { inner, returning } = &mut *self;
+        let Self {
+            inner, returning, ..
+        } = &mut *self;
         let frame = ready!(match returning {
             Some(returning) => returning.connection.sender.poll_body(cx, inner),
             None => Pin::new(inner).poll_frame(cx),
         });
         match &frame {
             // A broken connection is not given back: it goes with this body.
-            Some(Err(_)) => self.returning = None,
+            Some(Err(_)) => (self.returning, self.slot) = (None, None),
             Some(Ok(_)) if !self.inner.is_end_stream() => {}
             _ => self.end(),
         }

@@ -15,13 +15,16 @@ mod body;
 mod connect;
 mod connection;
 mod dial;
+mod early;
 mod error;
 mod hangups;
 mod http1;
+mod http2;
 mod origin;
 mod protocol;
 mod replay;
 mod settings;
+mod switched;
 #[cfg(test)]
 mod tests;
 mod upgrade;
@@ -49,7 +52,7 @@ pub use self::{
     upgrade::Switch,
     upstream::Upstream,
 };
-use crate::{glimpse::Glimpsed, tls::Connector};
+use crate::{glimpse::Glimpsed, loops::Mark, tls::Connector};
 
 /// What the pool allows upstreams.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +63,7 @@ pub struct Config {
     pub response_timeout: Option<Duration>,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
-    /// The most requests that one upstream is sent at a time over HTTP/1.1; further ones queue.
+    /// The most connections to one upstream; requests that find no room on them queue.
     pub max_connections: usize,
     /// Ports of this host that lead back to us, and that nothing is sent to.
     pub own_ports: Vec<u16>,
@@ -96,6 +99,7 @@ struct Shared<B> {
     config: Config,
     tls: Connector,
     hangups: Arc<Hangups>,
+    mark: Mark,
     upstreams: Mutex<HashMap<Origin, Arc<Upstream<B>>>>,
 }
 
@@ -107,12 +111,32 @@ where
     /// An empty pool.
     #[must_use]
     pub fn new(config: Config, tls: Connector) -> Self {
+        Self::named(config, tls, Mark::new())
+    }
+
+    fn named(config: Config, tls: Connector, mark: Mark) -> Self {
         Self(Arc::new(Shared {
             config,
             tls,
             hangups: Arc::default(),
+            mark,
             upstreams: Mutex::default(),
         }))
+    }
+
+    /// A pool that is used as `config` says, without connections, and with what was learnt of whom.
+    /// Connections of this one end with the requests that use them.
+    #[must_use]
+    pub fn anew(&self, config: Config) -> Self {
+        let new = Self::named(config, self.0.tls.clone(), self.0.mark.clone());
+        let hangups = || new.0.hangups.clone().into();
+        let upstreams = self.upstreams();
+        let upstreams = upstreams.iter().map(|(origin, upstream)| {
+            let upstream = upstream.anew(&new.0.config, hangups());
+            (origin.clone(), Arc::new(upstream))
+        });
+        *new.upstreams() = upstreams.collect();
+        new
     }
 
     /// The upstream at `origin`, which speaks `protocol`.
@@ -133,10 +157,16 @@ where
         upstream
     }
 
-    /// Looks after connections that nobody uses, for ever: an idle one is found too old, or closed,
-    /// when it is taken, but one that nobody takes would stay open.
-    pub async fn tend(&self) {
-        loop {
+    /// The name that calls of this sidecar are known by, should they come back.
+    pub(crate) fn mark(&self) -> &Mark {
+        &self.0.mark
+    }
+
+    /// Looks after connections that nobody uses, for as long as anybody else has the pool or one of its
+    /// upstreams: an idle one is found too old, or closed, when it is taken, but one that nobody takes
+    /// would stay open.
+    pub async fn tend(self) {
+        while Arc::strong_count(&self.0) > 1 || !self.upstreams().is_empty() {
             // Whoever closes a connection need not wait long for us to do the same.
             let _ = tokio::time::timeout(SWEEP, self.0.hangups.heard()).await;
             self.sweep(ambient::now());

@@ -84,6 +84,16 @@ impl Speech {
         }
     }
 
+    /// The same knowledge, for a connection pool that begins anew.
+    pub(super) fn learned(&self) -> Self {
+        let copy = |known: &AtomicU8| AtomicU8::new(known.load(Ordering::Relaxed));
+        Self {
+            told: self.told,
+            http1: copy(&self.http1),
+            http2: copy(&self.http2),
+        }
+    }
+
     /// What to speak for a request that came in HTTP/2, or did not.
     pub(super) fn choose(&self, wants_http2: bool, is_tls: bool) -> Spoken {
         match self.told {

@@ -2,7 +2,10 @@
 
 use std::{
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::Waker,
     time::{Duration, Instant},
 };
@@ -11,29 +14,36 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::{body::Incoming, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use throughline::{ambient, phase::Recorder};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::timeout_at,
+};
 
 use super::{
     Cause, Config, Error, Origin, Protocol, RequestBody, ResponseBody,
     body::Returning,
     connection::{Addresses, Connection},
     dial::{self, Dialled},
+    early::Gate,
     http1::Http1,
+    http2::{Http2, Slot, is_refusal},
     protocol::{Speech, Spoken},
     wire::Wire,
 };
 use crate::{
     glimpse::Glimpsed,
     headers,
+    pace::{Pace, Stopped},
     processes::Carried,
     tls::{Connector, Offer},
-    watched::Watched,
 };
 
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;
+
+/// What sends a request on a shared connection, and the room for it there.
+type Shared<B> = (http2::SendRequest<RequestBody<B>>, Slot);
 
 /// A connection that carries one request after another. In a box: it moves with each of them.
 pub(super) type Kept<B> = Box<Connection<Http1<B>>>;
@@ -48,10 +58,15 @@ pub struct Upstream<B = Glimpsed<Incoming>> {
     idle: Mutex<Vec<Kept<B>>>,
     /// Told when something happens to one of the idle.
     hangups: Waker,
-    shared: Mutex<Option<Connection<http2::SendRequest<RequestBody<B>>>>>,
+    /// As few as carry all requests: the first that has room is taken.
+    shared: Mutex<Vec<Connection<Http2<B>>>>,
+    /// Told when one of them has room.
+    room: Arc<Notify>,
     /// Held while an h2 connection is dialled, so that a burst dials once.
     dialling: tokio::sync::Mutex<()>,
     permits: Arc<Semaphore>,
+    /// Whether its connections do not leave this host, as far as is known.
+    is_here: AtomicBool,
 }
 
 impl<B> Upstream<B>
@@ -69,13 +84,29 @@ where
         Self {
             permits: Arc::new(Semaphore::new(config.max_connections)),
             speech: Speech::new(protocol),
+            is_here: AtomicBool::new(false),
             idle: Mutex::default(),
             shared: Mutex::default(),
+            room: Arc::default(),
             dialling: tokio::sync::Mutex::default(),
             origin,
             config,
             tls,
             hangups,
+        }
+    }
+
+    /// The same origin without connections, to be used as `config` says.
+    pub(super) fn anew(&self, config: &Config, hangups: Waker) -> Self {
+        Self {
+            speech: self.speech.learned(),
+            ..Self::new(
+                self.origin.clone(),
+                config.clone(),
+                self.tls.clone(),
+                Protocol::Auto,
+                hangups,
+            )
         }
     }
 
@@ -89,13 +120,36 @@ where
             !connection.sender.is_closed()
                 && now.saturating_duration_since(connection.idle_since) < self.config.idle_timeout
         });
-        !idle.is_empty() || self.has_shared()
+        let mut shared = self.shared();
+        shared.retain_mut(|connection| {
+            if connection.sender.open() > 0 {
+                connection.idle_since = now;
+            }
+            let idle = now.saturating_duration_since(connection.idle_since);
+            !connection.sender.is_closed() && idle < self.config.idle_timeout
+        });
+        !idle.is_empty() || !shared.is_empty()
     }
 
     /// The origin.
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// Whether it is on this host; its connections tell.
+    pub(crate) fn is_here(&self) -> bool {
+        self.is_here.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is sent this many requests or more at present.
+    pub(crate) fn has_open(&self, count: usize) -> bool {
+        let over_http1 = self.config.max_connections - self.permits.available_permits();
+        over_http1 >= count || {
+            let shared = self.shared();
+            let over_http2 = shared.iter().map(|connection| connection.sender.open());
+            over_http1 + over_http2.sum::<usize>() >= count
+        }
     }
 
     /// Sends a request and waits for the response's headers. Step 4 of the way of a request.
@@ -128,8 +182,21 @@ where
     ) -> Result<Response<ResponseBody<B>>, Error> {
         if let Some(recorder) = recorder {
             recorder.begin_attempt(ambient::now());
+            request.body_mut().count(recorder);
         }
-        noted(self.attempt(request, recorder, carried).await, recorder)
+        let pace = match request.body().is_end_stream() {
+            true => None,
+            false => request.extensions_mut().remove::<Arc<Pace>>(),
+        };
+        if let Some(pace) = &pace {
+            request.body_mut().at(pace.clone());
+        }
+        let mut sent = self.attempt(request, recorder, carried).await;
+        if let (Err(error), Some(true)) = (&mut sent, pace.map(|pace| pace.is_over())) {
+            // Whatever else it looks like: it is why the request was broken off.
+            *error = Error::new(Cause::BodyTimeout, Stopped.to_string());
+        }
+        noted(sent, recorder)
     }
 
     async fn attempt(
@@ -182,13 +249,20 @@ where
             let may_resend = request.method().is_idempotent()
                 && is_whole
                 && (reused || self.speech.may_refuse_http1());
-            wire.begin(recorder.cloned(), is_whole, may_resend);
+            let gate = Gate::before(request);
+            let early = request.body_mut().behind(gate.clone());
+            wire.begin(recorder.cloned(), early, is_whole, may_resend);
             request.body_mut().over(&wire);
             let answer = {
                 let sent = pin!(connection.sender.exchange(taken(request)));
-                match self.config.response_timeout {
-                    None => sent.await,
-                    Some(timeout) => within(timeout, sent).await?,
+                match (self.config.response_timeout, &gate) {
+                    (None, None) => sent.await,
+                    (Some(timeout), None) => within(timeout, sent).await?,
+                    (None, Some(gate)) => Box::pin(gate.open_in_time(sent)).await,
+                    (Some(timeout), Some(gate)) => {
+                        let mut sent = Box::pin(gate.open_in_time(sent));
+                        within(timeout, sent.as_mut()).await?
+                    }
                 }
             };
             let error = match answer {
@@ -200,7 +274,9 @@ where
                     ));
                 }
                 Ok(mut response) => {
-                    if !wire.is_request_sent() {
+                    // A body that was not asked for is not sent any more.
+                    let is_wanted = gate.is_none_or(|gate| gate.is_open());
+                    if !wire.is_request_sent() && is_wanted {
                         connection.sender.go_alone();
                     }
                     // Its framing was for this connection; the caller's is made anew.
@@ -248,8 +324,10 @@ where
         carried: Option<&Carried>,
         is_trial: bool,
     ) -> Result<Response<ResponseBody<B>>, Error> {
-        // Only these may have to ask again in another protocol.
-        let mut asked = (is_trial || self.origin.is_tls()).then(|| {
+        let may_resend = request.method().is_idempotent() && request.body().is_end_stream();
+        // Only these may have to ask again: in another protocol, or on another connection. Of what is
+        // written nothing can be read back, which was packed for this one connection.
+        let mut asked = (is_trial || self.origin.is_tls() || may_resend).then(|| {
             let (mut asked, ()) = Request::new(()).into_parts();
             asked.method = request.method().clone();
             asked.uri = request.uri().clone();
@@ -260,11 +338,11 @@ where
         });
         headers::into_http2(request, &self.origin.uri_scheme(), &self.origin.authority());
         for _ in 0..MAX_REPLACED {
-            let sender = self.http2_sender(recorder, carried, is_trial).await?;
-            let mut sender = match (sender, asked) {
-                (Some(sender), kept) => {
+            let shared = self.http2_sender(recorder, carried, is_trial).await?;
+            let (mut sender, slot) = match (shared, asked) {
+                (Some(shared), kept) => {
                     asked = kept;
-                    sender
+                    shared
                 }
                 (None, Some(asked)) => {
                     // It turned out to speak HTTP/1.1 alone.
@@ -279,6 +357,9 @@ where
                 Some(recorder) => request.body_mut().noting(recorder),
                 None => {}
             }
+            // A `100` would not be heard of.
+            request.body_mut().behind(None);
+            request.body_mut().within(&slot);
             let sent = pin!(sender.try_send_request(taken(request)));
             let answer = match self.config.response_timeout {
                 None => sent.await,
@@ -287,15 +368,23 @@ where
             match answer {
                 Ok(mut response) => {
                     *response.version_mut() = Version::HTTP_11;
-                    return Ok(response.map(ResponseBody::http2));
+                    return Ok(response.map(|body| ResponseBody::shared(body, Some(slot))));
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => *request = unsent,
-                    None => return Err(Error::exchange(&error.into_error())),
+                    None => {
+                        let error = error.into_error();
+                        let head = asked.filter(|_| may_resend && is_refusal(&error));
+                        let error = Error::exchange(&error);
+                        return Err(match head {
+                            Some(head) => error.with_replay(Box::new(head)),
+                            None => error,
+                        });
+                    }
                 },
             }
             // A connection that takes no more requests would be chosen again.
-            self.shared().take();
+            self.retire(&slot);
         }
         Err(Error::new(
             Cause::Closed,
@@ -347,14 +436,14 @@ where
         &self,
         recorder: Option<&Recorder>,
         carried: Option<&Carried>,
-    ) -> Result<Option<http2::SendRequest<RequestBody<B>>>, Error> {
-        let Some(sender) = self.http2_sender(recorder, carried, false).await? else {
+    ) -> Result<Option<Shared<B>>, Error> {
+        let Some((sender, slot)) = self.http2_sender(recorder, carried, false).await? else {
             return Ok(None);
         };
-        let wire = self.shared().as_ref().map(|shared| shared.wire.clone());
+        let wire = self.wire_of(&slot);
         let wire = wire.ok_or_else(|| Error::new(Cause::Closed, "it closed at once"))?;
         if wire.may_tunnel(self.config.connect_timeout).await {
-            return Ok(Some(sender));
+            return Ok(Some((sender, slot)));
         }
         Err(Error::new(
             Cause::Tunnel,
@@ -380,51 +469,126 @@ where
         self.speech.refused_http1();
     }
 
-    /// The shared h2 connection, dialled if need be; `None` if the upstream does not speak it.
+    /// The notes on the connection that has this slot.
+    fn wire_of(&self, slot: &Slot) -> Option<Arc<Wire>> {
+        let shared = self.shared();
+        let mut shared = shared.iter();
+        let connection = shared.find(|connection| connection.sender.is_of(slot))?;
+        Some(connection.wire.clone())
+    }
+
+    /// A shared h2 connection that has room, dialled if need be; `None` if the upstream does not speak
+    /// it.
     async fn http2_sender(
         &self,
         recorder: Option<&Recorder>,
         carried: Option<&Carried>,
         is_trial: bool,
-    ) -> Result<Option<http2::SendRequest<RequestBody<B>>>, Error> {
-        if let Some(sender) = self.use_shared(recorder, carried) {
-            return Ok(Some(sender));
+    ) -> Result<Option<Shared<B>>, Error> {
+        let deadline = tokio::time::Instant::now() + self.config.connect_timeout;
+        loop {
+            let mut room = pin!(self.room.notified());
+            // From here on no notice is missed.
+            room.as_mut().enable();
+            if let Some(shared) = self.use_shared(recorder, carried) {
+                return Ok(Some(shared));
+            }
+            if !self.may_open_http2() {
+                timeout_at(deadline, room).await.map_err(|_| self.full())?;
+                continue;
+            }
+            let dialling = tokio::select! {
+                dialling = self.dialling.lock() => dialling,
+                () = room.as_mut() => continue,
+                () = tokio::time::sleep_until(deadline) => return Err(self.full()),
+            };
+            if let Some(shared) = self.use_shared(recorder, carried) {
+                return Ok(Some(shared));
+            }
+            if !self.may_open_http2() {
+                continue;
+            }
+            if is_trial && self.speech.choose(true, false) == Spoken::Http1 {
+                // Whoever tried before us has found out.
+                return Ok(None);
+            }
+            let dialled = match self.connect(recorder).await {
+                Ok(dialled) => dialled,
+                // It takes no more connections; those that there are may have room in time.
+                Err(error) if self.has_shared() => {
+                    drop(dialling);
+                    timeout_at(deadline, room).await.map_err(|_| error)?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if self.origin.is_tls() && !dialled.is_http2 {
+                self.keep_http1(dialled).await?;
+                return Ok(None);
+            }
+            let connection = self.open_http2(dialled).await?;
+            let timeout = self.config.connect_timeout;
+            // Nobody else may have it before it is known to be understood.
+            if is_trial && !connection.wire.heard_http2(timeout).await {
+                self.speech.refused_http2();
+                return Ok(None);
+            }
+            self.speech.heard_http2();
+            self.share(connection);
+            return Ok(self.use_shared(recorder, carried));
         }
-        let _dialling = self.dialling.lock().await;
-        if let Some(sender) = self.use_shared(recorder, carried) {
-            return Ok(Some(sender));
-        }
-        let dialled = self.connect(recorder).await?;
-        if self.origin.is_tls() && !dialled.is_http2 {
-            self.keep_http1(dialled).await?;
-            return Ok(None);
-        }
-        let wire = self.open_http2(dialled).await?;
-        if is_trial && !wire.heard_http2(self.config.connect_timeout).await {
-            self.shared().take();
-            self.speech.refused_http2();
-            return Ok(None);
-        }
-        self.speech.heard_http2();
-        Ok(self.use_shared(recorder, carried))
     }
 
+    /// Room on a shared connection, if there is any.
     fn use_shared(
         &self,
         recorder: Option<&Recorder>,
         carried: Option<&Carried>,
-    ) -> Option<http2::SendRequest<RequestBody<B>>> {
+    ) -> Option<Shared<B>> {
         let mut shared = self.shared();
-        let connection = shared.as_mut().filter(|c| !c.sender.is_closed())?;
-        connection.take(recorder, ambient::now());
+        shared.retain(|connection| !connection.sender.is_closed());
+        let (connection, had) = shared.iter_mut().find_map(|connection| {
+            let had = connection.sender.slot()?;
+            Some((connection, had))
+        })?;
+        let now = ambient::now();
+        connection.idle_since = now;
+        connection.take(recorder, now);
         connection.carries(carried);
-        Some(connection.sender.clone())
+        Some(had)
+    }
+
+    /// Whether one more shared connection may be of use.
+    fn may_open_http2(&self) -> bool {
+        let shared = self.shared();
+        let is_shut = |connection: &Connection<Http2<B>>| connection.sender.is_shut();
+        shared.len() < self.config.max_connections && !shared.iter().any(is_shut)
+    }
+
+    /// Takes no more requests to the connection that has this slot.
+    fn retire(&self, slot: &Slot) {
+        self.shared()
+            .retain(|connection| !connection.sender.is_of(slot));
     }
 
     fn has_shared(&self) -> bool {
-        self.shared()
-            .as_ref()
-            .is_some_and(|connection| !connection.sender.is_closed())
+        let shared = self.shared();
+        shared
+            .iter()
+            .any(|connection| !connection.sender.is_closed())
+    }
+
+    fn full(&self) -> Error {
+        let timeout = self.config.connect_timeout;
+        let connections = self.shared().len();
+        Error::new(
+            Cause::Queue,
+            format!(
+                "no room for {timeout:?} on {connections} HTTP/2 connections, which have as many \
+                 requests as {} takes",
+                self.origin
+            ),
+        )
     }
 
     /// A connection that is to speak HTTP/1.1 whatever else the upstream could.
@@ -449,7 +613,8 @@ where
     async fn dial(&self, recorder: Option<&Recorder>) -> Result<Opened<B>, Error> {
         let dialled = self.connect(recorder).await?;
         if dialled.is_http2 {
-            self.open_http2(dialled).await?;
+            let connection = self.open_http2(dialled).await?;
+            self.share(connection);
             return Ok(Opened::Http2);
         }
         self.open_http1(dialled).await.map(Opened::Http1)
@@ -458,6 +623,7 @@ where
     pub(super) async fn open_http1(&self, dialled: Dialled) -> Result<Kept<B>, Error> {
         let wire = Arc::new(Wire::default());
         let addresses = Addresses::of(&dialled);
+        self.is_here.store(addresses.are_here(), Ordering::Relaxed);
         let http1 = Http1::open(dialled.transport, wire.clone()).await?;
         Ok(Box::new(Connection::new(http1, wire, addresses)))
     }
@@ -468,25 +634,21 @@ where
         Ok(())
     }
 
-    async fn open_http2(&self, dialled: Dialled) -> Result<Arc<Wire>, Error> {
+    async fn open_http2(&self, dialled: Dialled) -> Result<Connection<Http2<B>>, Error> {
         let wire = Arc::new(Wire::default());
         let addresses = Addresses::of(&dialled);
-        let io = TokioIo::new(Watched::new(dialled.transport, wire.clone()));
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .adaptive_window(true)
-            .handshake(io)
-            .await
-            .map_err(|e| Error::exchange(&e))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an upstream connection ended");
-            }
-        });
-        *self.shared() = Some(Connection::new(sender, wire.clone(), addresses));
-        Ok(wire)
+        self.is_here.store(addresses.are_here(), Ordering::Relaxed);
+        let http2 = Http2::begin(dialled.transport, wire.clone(), self.room.clone()).await?;
+        Ok(Connection::new(http2, wire, addresses))
     }
 
-    fn shared(&self) -> MutexGuard<'_, Option<Connection<http2::SendRequest<RequestBody<B>>>>> {
+    fn share(&self, connection: Connection<Http2<B>>) {
+        self.shared().push(connection);
+        // Whoever waits for the same may use it at once, and not one after another.
+        self.room.notify_waiters();
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Vec<Connection<Http2<B>>>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -202,6 +202,15 @@ impl Tls {
         self.replace(&mut loaded, config)
     }
 
+    /// Whether it could go by this configuration: all files are read, and nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tls::load`].
+    pub fn check(config: &Config) -> Result<(), Error> {
+        Read::files_of(config).map(drop)
+    }
+
     /// Goes by another configuration from now on.
     ///
     /// # Errors

@@ -4,13 +4,17 @@
 //! that comes and goes. What is held and what is open after the first rounds is what there may be after the
 //! last.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Request, Response};
 use throughline_tests::{
     Behaviour, Client, Collector, Protocol, Setup, Sidecar, Upstream, empty, text, until,
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{Instant, sleep},
+};
 
 use crate::{account::exported, load::Load};
 
@@ -38,11 +42,19 @@ async fn app() -> Upstream {
     .await
 }
 
+/// How long it lasts.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever runs the test says how long"
+)]
+fn length() -> Duration {
+    let said = std::env::var("SOAK_SECONDS").ok();
+    Duration::from_secs(said.and_then(|said| said.parse().ok()).unwrap_or(20))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_grows() {
-    let seconds = std::env::var("SOAK_SECONDS").ok();
-    let seconds = seconds.and_then(|seconds| seconds.parse().ok());
-    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(20));
+    let end = Instant::now() + length();
     let mut collector = Collector::start().await;
     let app = app().await;
     let sidecar = Setup::beside(app.address())

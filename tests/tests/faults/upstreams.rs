@@ -35,11 +35,11 @@ async fn faulty(fault: Fault) -> Upstream {
             return;
         }
         match fault {
-            Fault::Reset => reset(stream),
+            Fault::Reset => reset(&stream),
             Fault::Break(said) => {
                 // Whether it is still listened to is what the test is about.
                 let _ = stream.write_all(said).await;
-                reset(stream);
+                reset(&stream);
             }
             Fault::Hang(said) => {
                 let _ = stream.write_all(said).await;
@@ -50,8 +50,9 @@ async fn faulty(fault: Fault) -> Upstream {
     .await
 }
 
-fn reset(stream: TcpStream) {
-    let socket = socket2::SockRef::from(&stream);
+/// Has the end of `stream` be a reset.
+fn reset(stream: &TcpStream) {
+    let socket = socket2::SockRef::from(stream);
     socket
         .set_linger(Some(std::time::Duration::ZERO))
         .expect("a socket can be told how to end");

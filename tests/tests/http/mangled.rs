@@ -16,6 +16,10 @@ use super::{
 };
 
 /// How many messages are made.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever runs the test says how many"
+)]
 fn cases() -> u64 {
     let said = std::env::var("MANGLED").ok();
     said.and_then(|said| said.parse().ok()).unwrap_or(2_000)

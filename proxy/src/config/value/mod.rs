@@ -22,7 +22,7 @@ pub(crate) use self::{
     forwarder::Forwarders,
     pairs::{Attributes, Headers},
     tls::{HostNames, KeyPairs},
-    word::{Exporter, FilePath, Level, NamedSampler, Switch, Text},
+    word::{AccessFormat, AccessTarget, Exporter, FilePath, Level, NamedSampler, Switch, Text},
 };
 
 /// A value before it is understood.

@@ -7,8 +7,9 @@ use throughline::{propagation::Format, sample::Sampler};
 
 use super::{Bad, Scalar};
 use crate::{
+    access_log::{Format as LineFormat, Target},
     export::otlp::{Compression, Protocol as OtlpProtocol},
-    pool,
+    log, pool,
     values::Source,
 };
 
@@ -119,16 +120,60 @@ pub(crate) struct Level(pub(crate) &'static str);
 
 impl Scalar for Level {
     fn from_text(text: &str) -> Result<Self, Bad> {
-        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-        LEVELS
-            .into_iter()
-            .find(|level| level.eq_ignore_ascii_case(text))
+        log::known(text)
             .map(Self)
             .ok_or_else(|| Bad::new("the levels are off, error, warn, info, debug and trace"))
     }
 
     fn to_text(&self) -> String {
         self.0.to_owned()
+    }
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AccessTarget(pub(crate) Target);
+
+impl Scalar for AccessTarget {
+    fn from_text(text: &str) -> Result<Self, Bad> {
+        match text {
+            "off" => Ok(Self(Target::Off)),
+            "stdout" => Ok(Self(Target::Stdout)),
+            "" => Err(Bad::new(
+                "it goes to stdout or a file, or is off; `./off` is a file of that name",
+            )),
+            path => Ok(Self(Target::File(PathBuf::from(path)))),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        match &self.0 {
+            Target::Off => "off".to_owned(),
+            Target::Stdout => "stdout".to_owned(),
+            Target::File(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// How the access log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AccessFormat(pub(crate) LineFormat);
+
+impl Scalar for AccessFormat {
+    fn from_text(text: &str) -> Result<Self, Bad> {
+        match text {
+            "json" => Ok(Self(LineFormat::Json)),
+            "text" => Ok(Self(LineFormat::Text)),
+            _ => Err(Bad::new("a line is either json or text")),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        match self.0 {
+            LineFormat::Json => "json",
+            LineFormat::Text => "text",
+        }
+        .to_owned()
     }
 }
 
