@@ -256,9 +256,20 @@ fn is_spelling_of(host: &HeaderValue, authority: &Authority, scheme: Option<&Sch
     if host == authority.as_str() {
         return !host.as_bytes().contains(&b'@');
     }
+    if !is_host(host.as_bytes()) {
+        return false;
+    }
     let Ok(host) = Authority::try_from(host.as_bytes()) else {
         return false;
     };
+    // `http` says of a port that is too large that there is none.
+    let after_host = host.as_str().rsplit(']').next().unwrap_or_default();
+    let names_port = after_host
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.is_empty());
+    if names_port && host.port_u16().is_none() {
+        return false;
+    }
     let default = match scheme {
         Some(scheme) if *scheme == Scheme::HTTPS => 443,
         _ => 80,
@@ -458,6 +469,9 @@ mod tests {
             ("http://shop:81/", "shop", "shop:81"),
             ("http://shop/", "shop:443", "shop"),
             ("https://shop:80/", "shop", "shop:80"),
+            ("http://shop/", "shop:", "shop:"),
+            ("http://shop/", "shop:99999", "shop"),
+            ("http://shop/", "shop:(1", "shop"),
             ("http://shop/", "other", "shop"),
             ("http://shop/", "me@shop", "shop"),
             ("http://me@shop/", "me@shop", "shop"),

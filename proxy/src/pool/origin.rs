@@ -58,7 +58,7 @@ impl Origin {
             Some((_, port)) if !port.is_empty() => authority.port_u16()?,
             _ => scheme.default_port(),
         };
-        (!authority.host().is_empty()).then(|| Self::new(scheme, authority.host(), port))
+        is_host(authority.host()).then(|| Self::new(scheme, authority.host(), port))
     }
 
     /// The host: a name, or an address without its brackets.
@@ -97,6 +97,13 @@ impl Origin {
     }
 }
 
+/// Whether this is a host: `http` takes brackets for part of a name, where they are not all of it.
+fn is_host(host: &str) -> bool {
+    let literal = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let name = literal.unwrap_or(host);
+    !name.is_empty() && !name.contains(['[', ']'])
+}
+
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}://{}", self.uri_scheme(), self.authority())
@@ -118,6 +125,7 @@ mod tests {
             ("http://me:word@shop/x", Some("http://shop:80")),
             ("http://me:7@[::1]/x", Some("http://[::1]:80")),
             ("http://shop:99999/x", None),
+            ("http://shop[::]x/", None),
             ("/x", None),
             ("ftp://shop/", None),
             ("shop:80", None),
