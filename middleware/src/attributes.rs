@@ -131,6 +131,17 @@ fn request(span: &Span, each: &mut impl FnMut(&'static str, Value<'_>)) {
     if let Some(version) = protocol_version(span.version) {
         each(name::NETWORK_PROTOCOL_VERSION, Value::Str(version));
     }
+    if span.is_grpc {
+        each(name::RPC_SYSTEM, Value::Str("grpc"));
+        let path = span.path.as_str();
+        let called = path
+            .strip_prefix('/')
+            .and_then(|path| path.rsplit_once('/'));
+        if let Some((service, method)) = called {
+            text(each, name::RPC_SERVICE, service);
+            text(each, name::RPC_METHOD, method);
+        }
+    }
 }
 
 /// What only the side that answers knows.
@@ -277,7 +288,9 @@ fn tunnel(span: &Span, tunnel: &Tunnel, each: &mut impl FnMut(&'static str, Valu
     };
     text(each, name::TLS_CLIENT_SERVER_NAME, tls.server_name.as_str());
     text(each, name::TLS_NEXT_PROTOCOL, tls.next_protocol.as_str());
-    if let Some(version) = tls.version {
+    // Of TLS within TLS, the outer one has been told.
+    let is_within = span.tls.is_some() || span.connection.is_some_and(|used| used.tls.is_some());
+    if let (Some(version), false) = (tls.version, is_within) {
         each(name::TLS_PROTOCOL_VERSION, Value::Str(version));
     }
 }

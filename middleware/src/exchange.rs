@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, StatusCode, Uri, header, request, uri};
+use http::{HeaderMap, StatusCode, Uri, Version, header, request, uri};
 
 use crate::{
     phase::{Party, Recorder},
@@ -85,6 +85,12 @@ pub(crate) fn describe(span: &mut Span, request: &request::Parts) {
     if let Some(agent) = agent.and_then(|value| value.to_str().ok()) {
         span.user_agent.set(agent);
     }
+    // Told by its type (gRPC over HTTP/2, "Requests"); in HTTP/1 there is none.
+    span.is_grpc = request.version == Version::HTTP_2
+        && request
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     if request.uri.scheme() == Some(&uri::Scheme::HTTPS) {
         span.scheme = Scheme::Https;
     }

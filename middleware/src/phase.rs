@@ -252,6 +252,12 @@ impl Recorder {
         self.0.entered[Phase::Transfer.index()].store(0, Ordering::Relaxed);
     }
 
+    /// The answer agreed on a tunnel, which begins `now`; its few bytes are no transfer.
+    pub fn tunnel(&self, now: Instant) {
+        self.0.entered[Phase::Transfer.index()].store(0, Ordering::Relaxed);
+        self.enter(Phase::Tunnel, now);
+    }
+
     /// The tunnel that was opened at `opened` had a TLS handshake in it, which took so long.
     ///
     /// The handshake is [`Phase::Tls`], and all the rest of the tunnel [`Phase::Tunnel`], also what went

@@ -23,6 +23,12 @@ names! {
     HTTP_REQUEST_RESEND_COUNT = "http.request.resend_count";
     /// Why the exchange failed: a status code or a short name.
     ERROR_TYPE = "error.type";
+    /// `grpc`, where that is what was called.
+    RPC_SYSTEM = "rpc.system";
+    /// The whole name of the service that was called.
+    RPC_SERVICE = "rpc.service";
+    /// The method of it.
+    RPC_METHOD = "rpc.method";
     /// The status of a gRPC call, 0 to 16.
     RPC_GRPC_STATUS_CODE = "rpc.grpc.status_code";
     /// `http` or `https`.

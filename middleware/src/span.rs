@@ -310,6 +310,8 @@ pub struct Span {
     pub version: Version,
     /// The final status code; `None` where there was no response.
     pub status: Option<StatusCode>,
+    /// Whether it is a gRPC call, whose path is a service and a method.
+    pub is_grpc: bool,
     /// The status of a gRPC call, from its trailers.
     pub grpc_status: Option<u16>,
     /// How many bytes of the request's body went on, where whoever carried it counts them.
@@ -375,6 +377,7 @@ impl Span {
             client: None,
             version: Version::HTTP_11,
             status: None,
+            is_grpc: false,
             grpc_status: None,
             request_bytes: 0,
             response_bytes: 0,

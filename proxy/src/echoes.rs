@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use http::{Request, request::Parts};
+use http::{Request, header::EXPECT, request::Parts};
 use http_body::Body;
 
 use crate::{
@@ -50,7 +50,9 @@ impl Echoes {
         B: Body<Data = Bytes> + Unpin,
     {
         let mut found = self.reader.head(&call.uri, &call.headers);
+        // To look at a body that waits to be asked for would be to ask for it.
         if let Some(length) = self.reader.body_length(&call.headers)
+            && !call.headers.contains_key(EXPECT)
             && let Some(first) = body.peek()
         {
             self.reader

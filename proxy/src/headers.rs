@@ -19,13 +19,15 @@ use http_body::Body;
 pub use self::upgrade::Upgrade;
 
 /// The fields of one connection.
-static HOP_BY_HOP: [HeaderName; 6] = [
+static HOP_BY_HOP: [HeaderName; 7] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     TRANSFER_ENCODING,
     TE,
     UPGRADE,
     HeaderName::from_static("proxy-connection"),
+    // As `crate::loops` has it: of one sidecar to the next.
+    HeaderName::from_static("throughline-passed"),
 ];
 
 /// The place of `Upgrade` in the list.
@@ -42,6 +44,7 @@ fn hop_by_hop(name: &HeaderName) -> Option<usize> {
         "te" => 3,
         "upgrade" => UPGRADE_INDEX,
         "proxy-connection" => 5,
+        "throughline-passed" => 6,
         _ => return None,
     })
 }
@@ -147,7 +150,7 @@ pub fn host_of_target(target: &Uri, headers: &mut HeaderMap) {
     }
 }
 
-/// Why a request in HTTP/1 does not say, in one way, which host it asks for.
+/// Why a request does not say, in one way, which host it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadHost {
     /// There is no `Host`, and HTTP/1.1 has to have one.
@@ -183,7 +186,7 @@ pub fn one_host(
     own: impl FnOnce() -> Authority,
 ) -> Result<(), BadHost> {
     if matches!(version, Version::HTTP_2 | Version::HTTP_3) {
-        return Ok(());
+        return one_authority(target, headers);
     }
     host_of_target(target, headers);
     let mut said = headers.get_all(HOST).iter();
@@ -198,6 +201,31 @@ pub fn one_host(
             }
             Ok(())
         }
+    }
+}
+
+/// The same in HTTP/2, where the authority names the host, and `Host` beside it gives way (RFC 9113 section
+/// 8.3.1).
+fn one_authority(target: &Uri, headers: &mut HeaderMap) -> Result<(), BadHost> {
+    let is_named = match target.authority() {
+        Some(authority) => {
+            is_host(authority.as_str().as_bytes()) && target.scheme_str() != Some("")
+        }
+        None => true,
+    };
+    if !is_named {
+        return Err(BadHost::Malformed);
+    }
+    let mut said = headers.get_all(HOST).iter();
+    match (said.next(), said.next(), target.authority()) {
+        (None, ..) => Ok(()),
+        (Some(_), _, Some(_)) => {
+            host_of_target(target, headers);
+            Ok(())
+        }
+        (Some(host), None, None) if is_host(host.as_bytes()) => Ok(()),
+        (Some(_), None, None) => Err(BadHost::Malformed),
+        (Some(_), Some(_), None) => Err(BadHost::Several),
     }
 }
 
@@ -228,9 +256,20 @@ fn is_spelling_of(host: &HeaderValue, authority: &Authority, scheme: Option<&Sch
     if host == authority.as_str() {
         return !host.as_bytes().contains(&b'@');
     }
+    if !is_host(host.as_bytes()) {
+        return false;
+    }
     let Ok(host) = Authority::try_from(host.as_bytes()) else {
         return false;
     };
+    // `http` says of a port that is too large that there is none.
+    let after_host = host.as_str().rsplit(']').next().unwrap_or_default();
+    let names_port = after_host
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.is_empty());
+    if names_port && host.port_u16().is_none() {
+        return false;
+    }
     let default = match scheme {
         Some(scheme) if *scheme == Scheme::HTTPS => 443,
         _ => 80,
@@ -430,6 +469,9 @@ mod tests {
             ("http://shop:81/", "shop", "shop:81"),
             ("http://shop/", "shop:443", "shop"),
             ("https://shop:80/", "shop", "shop:80"),
+            ("http://shop/", "shop:", "shop:"),
+            ("http://shop/", "shop:99999", "shop"),
+            ("http://shop/", "shop:(1", "shop"),
             ("http://shop/", "other", "shop"),
             ("http://shop/", "me@shop", "shop"),
             ("http://me@shop/", "me@shop", "shop"),
@@ -440,6 +482,32 @@ mod tests {
         }
         assert_eq!(host("http://shop/", &[]), "shop");
         assert_eq!(host("http://shop/", &["shop", "other"]), "shop");
+    }
+
+    #[test]
+    fn in_http2_the_authority_names_the_host() {
+        let asked = |target: &str, said: &[&str]| {
+            let request = said.iter().fold(Request::get(target), |request, host| {
+                request.header("host", *host)
+            });
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            let own = || Authority::from_static("own");
+            one_host(Version::HTTP_2, &parts.uri, &mut parts.headers, own)?;
+            let host = parts.headers.get(HOST);
+            Ok(host.map(|host| host.to_str().unwrap().to_owned()))
+        };
+        assert_eq!(asked("http://shop/", &[]), Ok(None), "nothing is added");
+        for (said, left) in [("evil", "shop"), ("shop:80", "shop:80"), ("SHOP", "SHOP")] {
+            assert_eq!(asked("http://shop/", &[said]), Ok(Some(left.to_owned())));
+        }
+        assert_eq!(
+            asked("http://shop/", &["shop", "evil"]),
+            Ok(Some("shop".to_owned()))
+        );
+        assert_eq!(asked("http://me@shop/", &[]), Err(BadHost::Malformed));
+        assert_eq!(asked("/", &["shop"]), Ok(Some("shop".to_owned())));
+        assert_eq!(asked("/", &["sh op"]), Err(BadHost::Malformed));
+        assert_eq!(asked("/", &["a", "b"]), Err(BadHost::Several));
     }
 
     #[test]

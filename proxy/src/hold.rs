@@ -18,6 +18,8 @@ pin_project! {
         #[pin]
         inner: B,
         held: Option<G>,
+        // It has no bytes, and has to look as if there were some.
+        is_silent: bool,
     }
 }
 
@@ -25,7 +27,21 @@ impl<B: Body, G> Holding<B, G> {
     /// Holds `held` until `inner` has ended; not at all if it has already.
     pub fn new(inner: B, held: G) -> Self {
         let held = (!inner.is_end_stream()).then_some(held);
-        Self { inner, held }
+        Self {
+            inner,
+            held,
+            is_silent: false,
+        }
+    }
+
+    /// The body of an answer that has none and says how long it would be. hyper takes the length away from
+    /// what has visibly ended; and of what has not it writes nothing, where nothing may be.
+    pub fn silent(inner: B, held: G) -> Self {
+        Self {
+            inner,
+            held: Some(held),
+            is_silent: true,
+        }
     }
 }
 
@@ -46,10 +62,13 @@ impl<B: Body, G> Body for Holding<B, G> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        !self.is_silent && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.is_silent {
+            return SizeHint::default();
+        }
         self.inner.size_hint()
     }
 }
@@ -68,6 +87,15 @@ mod tests {
         let mut body = Holding::new(Full::new(Bytes::from("x")), held.clone());
         assert_eq!(Arc::strong_count(&held), 2);
         body.frame().await.unwrap().unwrap();
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+
+    #[test]
+    fn a_silent_body_does_not_show_that_it_has_ended() {
+        let held = Arc::new(());
+        let silent = Holding::silent(Empty::<Bytes>::new(), held.clone());
+        assert!(!silent.is_end_stream() && silent.size_hint().exact().is_none());
+        drop(silent);
         assert_eq!(Arc::strong_count(&held), 1);
     }
 

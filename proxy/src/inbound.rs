@@ -30,6 +30,7 @@ use crate::{
     glimpse::Glimpsed,
     headers,
     hold::Holding,
+    interim::Interim,
     listen::{Connection, Draining, Stack},
     pipeline::Pipeline,
     pool::{self, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream},
@@ -122,6 +123,7 @@ impl Stack for Inbound {
             request_timeout: self.request_timeout,
             tracing: self.tracing.clone(),
             connection: connection.clone(),
+            caller: connection.early(),
         };
         match &self.tracing {
             None => InboundService::Plain(to_app),
@@ -202,6 +204,7 @@ pub struct ToApp {
     tracing: Option<Arc<Tracing>>,
     /// For tunnels, which outlive the request.
     connection: Arc<Connection>,
+    caller: Option<Arc<Interim>>,
 }
 
 impl Service<Request<Incoming>> for ToApp {
@@ -257,7 +260,7 @@ impl Service<Request<Incoming>> for ToApp {
             Some(values) => values.watch(request),
             None => request.map(Glimpsed::new),
         };
-        let mut request = request.map(RequestBody::new);
+        let mut request = request.map(|body| RequestBody::new(body).of(self.caller.clone()));
         if let Some(wanted) = wanted {
             let switching = self.switch(wanted, request, recorder, open);
             return Box::pin(async move { Ok(switching.await) });

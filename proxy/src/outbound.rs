@@ -43,7 +43,9 @@ use crate::{
     headers,
     hold::Holding,
     inbound,
+    interim::Interim,
     listen::{Connection, Stack},
+    loops::{self, Passed},
     owners::Owners,
     pipeline::Pipeline,
     pool::{self, Error, Origin, Pool, Protocol, RequestBody, ResponseBody, Upstream},
@@ -164,6 +166,7 @@ pub struct OutboundService {
     peer: Option<IpAddr>,
     /// For tunnels, which outlive the request.
     connection: Arc<Connection>,
+    caller: Option<Arc<Interim>>,
 }
 
 impl Outbound {
@@ -295,6 +298,7 @@ impl Stack for Outbound {
             line,
             peer,
             connection: connection.clone(),
+            caller: connection.early(),
         }
     }
 
@@ -338,6 +342,13 @@ impl Service<Request<Incoming>> for OutboundService {
                 _ => self.line.as_mut().and_then(Line::read),
             },
         };
+        let refuse = |error| Box::pin(std::future::ready(Ok(reply::to_error(&error, None))));
+        let passed = Passed::take(&mut parts.headers);
+        let mark = self.stack.pool.mark();
+        if passed.as_ref().is_some_and(|passed| mark.is_in(passed)) {
+            let said = "the call came back from another sidecar";
+            return refuse(Error::new(pool::Cause::Loop, said));
+        }
         let named = headers::strip_hop_by_hop(&mut parts.headers);
         let is_connect = parts.method == Method::CONNECT;
         let wanted = Wanted::of(parts.version, is_connect, &mut parts.extensions, named);
@@ -347,22 +358,26 @@ impl Service<Request<Incoming>> for OutboundService {
         let peer = self.peer;
         let target = match self.stack.route(&mut parts, peer, self.destination) {
             Ok(target) => target,
-            Err(error) => return Box::pin(std::future::ready(Ok(reply::to_error(&error, None)))),
+            Err(error) => return refuse(error),
         };
         headers::strip_proxy(&mut parts.headers);
+        if target.may_loop(passed.is_some()) {
+            mark.add(passed.as_ref(), &mut parts.headers);
+        }
         if let Some(wanted) = wanted {
             return match target.choose(&mut parts.uri, &mut Tried::new()) {
                 Ok(chosen) => {
                     let upstream = chosen.upstream().clone();
                     self.switch(wanted, upstream, parts, body, said)
                 }
-                Err(error) => Box::pin(std::future::ready(Ok(reply::to_error(&error, None)))),
+                Err(error) => refuse(error),
             };
         }
         let timeout = self.stack.request_timeout;
         let deadline = timeout.map(|timeout| ambient::now() + timeout);
         let retries = self.stack.retries.clone();
         let tracing = self.stack.tracing.clone();
+        let caller = self.caller.clone();
         Box::pin(async move {
             let mut body = Glimpsed::new(body);
             let attempts = Attempts {
@@ -372,14 +387,14 @@ impl Service<Request<Incoming>> for OutboundService {
             };
             let answer = match tracing {
                 None => {
-                    let request = Request::from_parts(parts, RequestBody::new(body));
+                    let request = Request::from_parts(parts, RequestBody::new(body).of(caller));
                     plain(attempts, request).await.map(|r| r.map(Either::Right))
                 }
                 Some(tracing) => {
                     // Here and not before: hyper reads what came with the head before it polls us.
                     let echoes = tracing.values.as_ref();
                     let values = echoes.map(|echoes| echoes.of_call(&parts, &mut body));
-                    let mut request = Request::from_parts(parts, RequestBody::new(body));
+                    let mut request = Request::from_parts(parts, RequestBody::new(body).of(caller));
                     let cause = tracing.correlate(&mut request, said, values.as_ref());
                     traced(&tracing, attempts, request, cause)
                         .await
@@ -419,6 +434,21 @@ impl std::fmt::Display for Target {
 }
 
 impl Target {
+    /// Whether a call to it may come back here: it is on this host, and the call came from another sidecar
+    /// or is one of many.
+    fn may_loop(&self, has_passed: bool) -> bool {
+        let may = |upstream: &Upstream| {
+            upstream.is_here() && (has_passed || upstream.has_open(loops::CROWD))
+        };
+        match self {
+            Self::One(upstream) => may(upstream),
+            Self::OneOf(group, _) => {
+                let endpoints = group.endpoints();
+                endpoints.iter().any(|endpoint| may(endpoint.upstream()))
+            }
+        }
+    }
+
     /// Whom the next attempt is sent to; `uri` becomes an address of it.
     fn choose(&self, uri: &mut Uri, tried: &mut Tried) -> Result<Chosen<'_>, Error> {
         let (group, key) = match self {

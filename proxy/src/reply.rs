@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response, Version,
+    HeaderValue, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER},
 };
 use http_body_util::{Either, Full};
@@ -44,6 +44,10 @@ pub(crate) fn to_error<B>(error: &Error, recorder: Option<&Recorder>) -> Respons
         HeaderValue::from_static("text/plain; charset=utf-8"),
     );
     headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    if status == StatusCode::REQUEST_TIMEOUT {
+        // What may still come of the request is not to be taken for the next one.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Some(seconds) = error.cause().retry_after() {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }

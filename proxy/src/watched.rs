@@ -14,6 +14,8 @@ use bytes::{Buf, Bytes};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::interim::Interim;
+
 /// Whoever is told.
 pub(crate) trait Watch {
     /// These bytes came.
@@ -33,6 +35,16 @@ pub(crate) trait Watch {
 
     /// The transport is gone.
     fn closed(&self) {}
+
+    /// Whether it has heard enough: from here on every read fails.
+    fn has_enough(&self) -> bool {
+        false
+    }
+
+    /// What is to be written besides.
+    fn interim(&self) -> Option<&Interim> {
+        None
+    }
 }
 
 pin_project! {
@@ -80,11 +92,19 @@ impl<T: AsyncRead, W: Watch> AsyncRead for Watched<T, W> {
             buf.put_slice(&this.again.split_to(take));
             return Poll::Ready(Ok(()));
         }
+        if this.watch.interim().is_some_and(Interim::is_deaf) {
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         let result = ready!(this.transport.poll_read(cx, buf));
         match &buf.filled()[before..] {
             [] => this.watch.ended(),
-            bytes => this.watch.read(bytes),
+            bytes => {
+                this.watch.read(bytes);
+                if this.watch.has_enough() {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                }
+            }
         }
         Poll::Ready(result)
     }
@@ -96,11 +116,7 @@ impl<T: AsyncWrite, W: Watch> AsyncWrite for Watched<T, W> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.project();
-        this.watch.writes(&[IoSlice::new(bytes)]);
-        let written = ready!(this.transport.poll_write(cx, bytes));
-        this.watch.wrote();
-        Poll::Ready(written)
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -108,15 +124,23 @@ impl<T: AsyncWrite, W: Watch> AsyncWrite for Watched<T, W> {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.project();
+        let mut this = self.project();
+        let interim = this.watch.interim();
+        if let Some(interim) = interim {
+            ready!(interim.poll_say(this.transport.as_mut(), cx))?;
+        }
         this.watch.writes(bytes);
         let written = match bytes {
             // Most requests are a head alone, and to the kernel `send` is less work than `writev`.
-            [all] => ready!(this.transport.poll_write(cx, all)),
-            _ => ready!(this.transport.poll_write_vectored(cx, bytes)),
+            [all] => this.transport.poll_write(cx, all),
+            _ => this.transport.poll_write_vectored(cx, bytes),
         };
-        this.watch.wrote();
-        Poll::Ready(written)
+        match (&written, interim) {
+            (Poll::Ready(_), _) => this.watch.wrote(),
+            (Poll::Pending, Some(interim)) => interim.stuck(),
+            (Poll::Pending, None) => {}
+        }
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -124,9 +148,16 @@ impl<T: AsyncWrite, W: Watch> AsyncWrite for Watched<T, W> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.project();
+        let mut this = self.project();
+        let interim = this.watch.interim();
+        if let Some(interim) = interim {
+            ready!(interim.poll_say(this.transport.as_mut(), cx))?;
+        }
         let flushed = ready!(this.transport.poll_flush(cx));
         if flushed.is_ok() {
+            if let Some(interim) = interim {
+                interim.flushed();
+            }
             this.watch.flushed();
         }
         Poll::Ready(flushed)

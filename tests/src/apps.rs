@@ -17,6 +17,8 @@ use rustix::fs::{FlockOperation, flock};
 use crate::binary::{profile_directory, workspace};
 
 const PYTHON: &[&str] = &["flask", "gunicorn", "requests"];
+/// Clients that use tunnels, and servers at their far ends.
+const TUNNELS: &[&str] = &["requests", "websockets", "trustme"];
 const JAVASCRIPT: &[&str] = &["express", "axios"];
 /// boto3 with the signer of SigV4A, and moto with its server and nothing but these services.
 const AWS_PYTHON: &[&str] = &[
@@ -169,6 +171,16 @@ pub fn sdk_in_javascript() -> (Vec<String>, String) {
 #[must_use]
 pub fn aws_python() -> PathBuf {
     python("aws-python", AWS_PYTHON)
+}
+
+/// The Python that has what speaks through tunnels.
+///
+/// # Panics
+///
+/// As [`flask`] does.
+#[must_use]
+pub fn tunnels_python() -> PathBuf {
+    python("python-tunnels", TUNNELS)
 }
 
 /// The `NODE_PATH` of the AWS SDK for JavaScript, version 3.

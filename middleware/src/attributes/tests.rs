@@ -375,3 +375,21 @@ fn a_span_speaks_of_the_tls_of_its_own_side() {
         assert_eq!(got.as_deref(), expected, "{kind:?}");
     }
 }
+
+#[test]
+fn a_grpc_call_is_named_by_its_service_and_method() {
+    let said = |path: &str| {
+        let mut span = span(Kind::Server);
+        span.is_grpc = true;
+        span.path = path.into();
+        let mut said = Vec::new();
+        of(&span, |name, value| match value {
+            Value::Str(value) if name.starts_with("rpc.") => said.push(value.to_owned()),
+            _ => {}
+        });
+        said
+    };
+    assert_eq!(said("/shop.v1.Stock/Get"), ["grpc", "shop.v1.Stock", "Get"]);
+    assert_eq!(said("/a/b/Get"), ["grpc", "a/b", "Get"]);
+    assert_eq!(said("/odd"), ["grpc"]);
+}

@@ -21,7 +21,7 @@ use crate::{
     export::Reason as DropReason,
     forwarders::Forwarder,
     owners::Status,
-    pipeline::{Counters, Forwarded, Ledger},
+    pipeline::{Counters, Flood, Forwarded, Ledger},
     settle::Verdict,
     tls::{self, Reload, Side},
 };
@@ -147,6 +147,15 @@ fn render(figures: &Figures<'_>) -> String {
             let labels = [("forwarder", name), ("outcome", outcome.name())];
             page.sample(&labels, counters.forwards(by, outcome));
         }
+    }
+
+    page.family(
+        "throughline_http2_floods_total",
+        "counter",
+        "HTTP/2 connections that were ended for what their peer sent too much of.",
+    );
+    for kind in Flood::ALL {
+        page.sample(&[("kind", kind.name())], counters.floods(kind));
     }
 
     page.family(

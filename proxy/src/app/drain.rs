@@ -11,7 +11,8 @@
 //! signal cuts it at once.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    os::unix::net::UnixStream,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -30,6 +31,7 @@ use super::{
 use crate::{
     admin::{Readiness, State},
     child::{Child, Command, Signal},
+    correlate::Correlator,
     listen::Connections,
 };
 
@@ -54,6 +56,8 @@ pub(super) struct Drain {
     pub(super) reload: Mutex<Option<Reload>>,
     /// What is had of a process before, and what the next one gets.
     pub(super) taken: Mutex<Option<(Taken, Vec<Named>)>>,
+    /// What is concluded of calls while another process has some of the requests.
+    pub(super) correlator: Arc<Mutex<Correlator>>,
     pub(super) readiness: Readiness,
     pub(super) grace: watch::Receiver<Duration>,
     pub(super) callers: Group,
@@ -128,12 +132,16 @@ impl Drain {
         let mut app = command.map(|command| command.spawn()).transpose()?;
         self.readiness.set(State::Ready);
         let mut successor = self.begin()?;
+        let _until_gone;
         let app_code = match signals
             .next_or_end(app.as_mut(), &reloads, successor.as_mut())
             .await
         {
             Woken::Stop => None,
-            Woken::TakenOver => {
+            Woken::TakenOver(stream) => {
+                lock(&self.correlator).unknown_begin();
+                // Until we are gone.
+                _until_gone = stream;
                 tracing::info!("another process has taken over");
                 // Whoever asks is to be told of that one.
                 self.admin.send_replace(true);
@@ -169,7 +177,10 @@ impl Drain {
     fn begin(&self) -> std::io::Result<Option<Successor>> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         match taken.take() {
-            Some((taken, listeners)) => taken.ready(listeners),
+            Some((taken, listeners)) => {
+                let correlator = self.correlator.clone();
+                taken.ready(listeners, move || lock(&correlator).unknown_end())
+            }
             None => Ok(None),
         }
     }
@@ -201,6 +212,10 @@ impl Drain {
         self.admin.send_replace(true);
         ended
     }
+}
+
+fn lock(correlator: &Mutex<Correlator>) -> MutexGuard<'_, Correlator> {
+    correlator.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Stops a group of listeners and waits until their connections have ended.
@@ -247,8 +262,8 @@ struct Signals {
 enum Woken {
     Stop,
     AppEnded(u8),
-    /// Another process has the listeners.
-    TakenOver,
+    /// Another process has the listeners, and sees by this when we are gone.
+    TakenOver(UnixStream),
 }
 
 impl Signals {
@@ -291,7 +306,7 @@ impl Signals {
                 }
             };
             let forwarded = tokio::select! {
-                () = taken_over => return Woken::TakenOver,
+                stream = taken_over => return Woken::TakenOver(stream),
                 code = ended => return Woken::AppEnded(exit_code(code)),
                 _ = self.terminate.recv() => return Woken::Stop,
                 _ = self.interrupt.recv() => return Woken::Stop,

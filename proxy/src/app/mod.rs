@@ -189,8 +189,12 @@ impl Bound {
             .tracing
             .as_ref()
             .map_or(1.0, |t| t.correlation_threshold);
-        let correlator =
+        let mut correlator =
             Correlator::new(threshold, ambient::now()).with_grace(config.forwarders.grace);
+        if taken.is_successor() {
+            // Those of the process before, until it is gone.
+            correlator.unknown_begin();
+        }
         let correlator = Arc::new(Mutex::new(correlator));
         let (pipeline, worker) = match &config.tracing {
             None => {
@@ -340,7 +344,7 @@ impl Bound {
         let mut stacks = Stacks::new(
             &config,
             pipeline.clone(),
-            correlator,
+            correlator.clone(),
             signals,
             own_ports,
             tls.connector(),
@@ -364,12 +368,14 @@ impl Bound {
         }
         if let Some(listener) = outbound {
             let stack = stacks.outbound(&config);
-            let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
+            let spans = Some(pipeline.clone());
+            let listen = Listener::new(stack, config.listen, outbound_watch.clone(), spans);
             live.outbound = Some(listen.live());
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
         for (listener, stack) in routes.into_iter().zip(stacks.routes(&config)) {
-            let listen = Listener::new(stack, config.listen, outbound_watch.clone(), None);
+            let spans = Some(pipeline.clone());
+            let listen = Listener::new(stack, config.listen, outbound_watch.clone(), spans);
             live.routes.push(listen.live());
             calls.push(traffic.add(listener, listen, outbound_watch.clone())?);
         }
@@ -409,6 +415,7 @@ impl Bound {
             stop: Mutex::new(Some(stop)),
             reload: Mutex::new(reload),
             taken: Mutex::new(Some((taken, handed))),
+            correlator,
             readiness,
             grace: grace_watch,
             callers: (inbound_drain, callers),

@@ -14,6 +14,7 @@ const LIVE: &[&str] = &[
     "app_max_requests",
     "baggage_attributes",
     "balance",
+    "body_timeout",
     "check",
     "check_interval",
     "client_auth",
@@ -142,6 +143,7 @@ impl Live {
     fn take(self, config: &mut Config, new: Config) {
         // One by one: what is not named above must not slip through.
         config.listen.header_timeout = new.listen.header_timeout;
+        config.listen.body_timeout = new.listen.body_timeout;
         config.listen.idle_timeout = new.listen.idle_timeout;
         config.listen.max_header_bytes = new.listen.max_header_bytes;
         config.listen.max_streams = new.listen.max_streams;

@@ -105,6 +105,7 @@ fn compose(
         app_protocol: settings.app_protocol,
         listen: listen::Config {
             header_timeout: settings.header_timeout.0,
+            body_timeout: settings.body_timeout.0.map(|timeout| timeout.0),
             idle_timeout: settings.idle_timeout.0,
             tunnel_idle_timeout: settings.tunnel_idle_timeout.0.map(|timeout| timeout.0),
             max_header_bytes: settings.max_header_bytes.size(),

@@ -222,6 +222,10 @@ settings! {
         /// then.
         header_timeout: Timeout { "TIME", default "10s", example "10s" }
 
+        /// How long nothing may come of a request's body while it is waited for, or `off` for ever. A
+        /// slow body is not cut, nor one that the upstream does not take.
+        body_timeout: OrOff<Timeout> { "TIME", default "60s", example "60s" }
+
         /// How long a caller's connection may be idle between requests.
         idle_timeout: Timeout { "TIME", default "60s", example "60s" }
 
@@ -248,7 +252,8 @@ settings! {
         /// upstream's own idle timeout, so that no request meets a connection that is being closed.
         upstream_idle_timeout: Timeout { "TIME", default "30s", example "30s" }
 
-        /// The most connections to one upstream; further requests wait.
+        /// The most connections to one upstream; requests that find no room on them wait, for at most
+        /// `connect_timeout`.
         max_connections: Count<1, 65535> { "COUNT", default "512", example "512" }
 
         /// The most requests that one upstream is sent at a time, in whatever protocol, or `off`.

@@ -225,6 +225,17 @@ impl Correlator {
         }
     }
 
+    /// From now on there are open requests that nobody here knows, as when another process has some of the
+    /// app's. Until they end, nothing is concluded from what is open here: a call may be one of theirs.
+    pub fn unknown_begin(&mut self) {
+        self.timing.begin_unknown();
+    }
+
+    /// Those have ended.
+    pub fn unknown_end(&mut self) {
+        self.timing.end_unknown();
+    }
+
     /// The open exchanges, the oldest first, with what carries them to the app.
     pub fn carried(&self) -> impl Iterator<Item = (Key, Arc<Carried>)> {
         let open = self.window.oldest_open();

@@ -301,6 +301,19 @@ fn the_only_open_request_is_the_cause() {
 }
 
 #[test]
+fn the_only_one_that_is_open_here_is_not_the_cause_while_others_are_open_elsewhere() {
+    let mut bench = Bench::open(1);
+    bench.correlator.unknown_begin();
+    let cause = bench.decide(&[]);
+    assert_eq!(cause.parentage.evidence, Evidence::Open);
+    let named = bench.decide(&[("x-request-id", "request-1".to_owned())]);
+    assert_eq!(named.parentage.evidence, Evidence::RequestId);
+    bench.correlator.unknown_end();
+    let cause = bench.decide(&[]);
+    assert_eq!(cause.parentage.evidence, Evidence::SoleCandidate);
+}
+
+#[test]
 fn with_two_open_requests_nothing_is_asserted_and_both_are_linked() {
     let cause = Bench::open(2).decide(&[]);
     assert_eq!(cause.parentage.evidence, Evidence::Open);
@@ -426,7 +439,7 @@ fn a_tunnel_is_the_cause_of_what_names_it_and_of_nothing_else() {
 
     let w3c = format!("00-{}-{}-01", trace(1), span(1));
     let copied = [
-        ("traceparent", w3c.clone()),
+        ("traceparent", w3c),
         ("throughline-forwarder", "node/1".to_owned()),
     ];
     // However long it lasts.

@@ -2,17 +2,21 @@
 //! how long nothing happened.
 
 use std::{
+    io::IoSlice,
     net::SocketAddr,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Response, StatusCode, header::CONNECTION};
+use http::{
+    HeaderValue, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH},
+};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use pingora_core::protocols::SocketDigest;
@@ -21,8 +25,17 @@ use throughline::{
     sink::Sink, span::Span, tls::Session,
 };
 
-use super::Counted;
-use crate::{hold::Holding, pipeline::Pipeline, watched::Watch};
+use super::{
+    Config, Counted,
+    floods::{self, Frames},
+};
+use crate::{
+    hold::Holding,
+    interim::Interim,
+    pace::{Pace, Paces},
+    pipeline::{Flood, Pipeline},
+    watched::Watch,
+};
 
 /// One connection of a caller.
 #[derive(Debug)]
@@ -32,6 +45,13 @@ pub struct Connection {
     /// HTTP/2 sends frames that belong to no request, and its requests overlap: there the first byte
     /// of one cannot be told apart.
     is_http2: bool,
+    /// What is said to the caller before its answer; in HTTP/2 nothing can be.
+    interim: Option<Arc<Interim>>,
+    /// The frames that came; in HTTP/1 there are none.
+    frames: Option<Mutex<Frames>>,
+    has_enough: AtomicBool,
+    /// What its peer was told that it sent too much of, counted from one; zero for nothing.
+    flood: AtomicU8,
     state: Mutex<State>,
     /// Whether `left_since` is set: looked at on every write.
     is_leaving: AtomicBool,
@@ -54,6 +74,8 @@ struct State {
     first_byte: Option<Instant>,
     /// How many requests are being answered.
     busy: usize,
+    /// The bodies of those that have one.
+    bodies: Paces,
     /// When the watchdog first saw that none was: a request need not read the clock for it.
     idle_since: Option<Instant>,
     /// Since when the caller is known to have said its last, with nothing written to it after.
@@ -77,9 +99,14 @@ impl Connection {
             peer: peer.and_then(|peer| peer.as_inet().copied()),
             destination,
             is_http2,
+            interim: (!is_http2).then(Arc::default),
+            frames: is_http2.then(Mutex::default),
+            has_enough: AtomicBool::new(false),
+            flood: AtomicU8::new(0),
             state: Mutex::new(State {
                 first_byte: (!is_http2).then_some(first_byte),
                 busy: 0,
+                bodies: Paces::default(),
                 idle_since: None,
                 left_since: None,
                 draining: Vec::new(),
@@ -163,12 +190,72 @@ impl Connection {
     }
 
     /// A request's headers are complete.
-    pub(super) fn request(self: &Arc<Self>, now: Instant) -> (Option<Instant>, Busy) {
+    pub(super) fn request(
+        self: &Arc<Self>,
+        now: Instant,
+        version: Version,
+        has_body: bool,
+    ) -> (Option<Instant>, Busy, Option<Arc<Pace>>) {
+        if let Some(interim) = &self.interim {
+            interim.asked(version);
+        }
         let mut state = self.state();
         state.busy += 1;
         state.idle_since = None;
         let first_byte = state.first_byte.take().filter(|first| *first <= now);
-        (first_byte, Busy(self.clone()))
+        let pace = has_body.then(|| state.bodies.add());
+        (first_byte, Busy(self.clone()), pace)
+    }
+
+    /// The way of interim responses to the caller.
+    pub(crate) fn early(&self) -> Option<Arc<Interim>> {
+        self.interim.clone()
+    }
+
+    /// Answers a request whose headers took too long.
+    pub(super) fn refuse_headers(&self) {
+        const TEXT: &str = "408 Request Timeout\nthroughline: header_timeout in phase receive: the \
+            request's headers were not whole in time\n";
+        if let Some(interim) = &self.interim {
+            let length = TEXT.len();
+            interim.refuse(
+                format!(
+                    "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: text/plain; \
+                     charset=utf-8\r\ncontent-length: {length}\r\n\r\n{TEXT}"
+                )
+                .as_bytes(),
+            );
+        }
+    }
+
+    /// What was read of it before.
+    pub(super) fn begins(&self, bytes: &[u8]) {
+        if let Some(frames) = &self.frames {
+            self.read_frames(frames, bytes);
+        }
+    }
+
+    fn read_frames(&self, frames: &Mutex<Frames>, bytes: &[u8]) {
+        let mut frames = frames.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flood) = frames.read(bytes) {
+            self.has_enough.store(true, Ordering::Release);
+            self.flooded(flood);
+        }
+    }
+
+    /// h2 has ended the connection for a flood.
+    pub(super) fn was_flooded(&self) {
+        let told = usize::from(self.flood.load(Ordering::Acquire));
+        // Without a word it is a head of more bytes than are ever read.
+        let flood = told.checked_sub(1).and_then(|kind| Flood::ALL.get(kind));
+        self.flooded(*flood.unwrap_or(&Flood::Headers));
+    }
+
+    fn flooded(&self, flood: Flood) {
+        if let Some(pipeline) = &self.pipeline {
+            pipeline.counters().flooded(flood);
+        }
+        tracing::debug!(kind = flood.name(), peer = ?self.peer, "a flood ended a connection");
     }
 
     pub(super) fn is_http2(&self) -> bool {
@@ -192,17 +279,19 @@ impl Connection {
         }
     }
 
-    /// Waits until the connection has been idle, or at its headers, for too long.
+    /// Waits until the connection has been idle, or at its headers, for too long; bodies that stop
+    /// coming are ended meanwhile.
     ///
     /// It sleeps until the earliest moment at which that could be, and then looks: requests come and
     /// go without touching a timer.
-    pub(super) async fn watchdog(&self, headers: Duration, idle: Duration) -> Expired {
+    pub(super) async fn watchdog(&self, config: &Config) -> Expired {
+        let (headers, idle) = (config.header_timeout, config.idle_timeout);
         loop {
             let now = ambient::now();
             let has_left = self.has_left();
             let wait = {
                 let mut state = self.state();
-                match (state.busy, state.first_byte) {
+                let wait = match (state.busy, state.first_byte) {
                     (0, Some(first)) => match left(first, headers, now) {
                         Some(wait) => wait,
                         None => return Expired::Headers,
@@ -221,6 +310,11 @@ impl Connection {
                         }
                     }
                     _ => headers.min(idle),
+                };
+                let limit = config.body_timeout;
+                match limit.and_then(|limit| state.bodies.look(now, limit)) {
+                    Some(body) => wait.min(body),
+                    None => wait,
                 }
             };
             tokio::time::sleep(wait).await;
@@ -248,8 +342,9 @@ impl Connection {
 impl Watch for Connection {
     /// Bytes came. The first after an answer is the first of the next request; what comes while
     /// another is being answered cannot be told apart.
-    fn read(&self, _: &[u8]) {
-        if self.is_http2 {
+    fn read(&self, bytes: &[u8]) {
+        if let Some(frames) = &self.frames {
+            self.read_frames(frames, bytes);
             return;
         }
         let mut state = self.state();
@@ -276,6 +371,22 @@ impl Watch for Connection {
         drop(state);
         let now = ambient::now();
         self.report(drained.into_iter().map(|exchange| exchange.finish(now)));
+    }
+
+    fn writes(&self, bytes: &[IoSlice<'_>]) {
+        if self.is_http2
+            && let Some(flood) = floods::said(bytes)
+        {
+            self.flood.store(flood as u8 + 1, Ordering::Release);
+        }
+    }
+
+    fn has_enough(&self) -> bool {
+        self.is_http2 && self.has_enough.load(Ordering::Acquire)
+    }
+
+    fn interim(&self) -> Option<&Interim> {
+        self.interim.as_deref()
     }
 
     /// The connection is gone, and with it what the socket had not taken.
@@ -357,7 +468,16 @@ where
             .busy
             .take()
             .expect("a future is not polled after it is ready");
-        Poll::Ready(Ok(response.map(|body| Holding::new(body, busy))))
+        if let Some(interim) = &busy.0.interim {
+            interim.answered();
+        }
+        let has_length_alone = response.status() == StatusCode::NOT_MODIFIED
+            && response.headers().contains_key(CONTENT_LENGTH)
+            && !busy.0.is_http2;
+        Poll::Ready(Ok(response.map(|body| match has_length_alone {
+            true => Holding::silent(body, busy),
+            false => Holding::new(body, busy),
+        })))
     }
 }
 
@@ -414,17 +534,30 @@ mod tests {
         ))
     }
 
+    fn limits(header_timeout: Duration, idle_timeout: Duration) -> Config {
+        Config {
+            header_timeout,
+            idle_timeout,
+            ..Config::default()
+        }
+    }
+
     #[test]
     fn the_first_byte_belongs_to_one_request() {
         let connection = connection();
-        let (first, busy) = connection.request(ambient::now());
+        let (first, busy, _) = connection.request(ambient::now(), Version::HTTP_11, false);
         assert!(first.is_some());
         connection.read(b"x");
-        let (first, second) = connection.request(ambient::now());
+        let (first, second, _) = connection.request(ambient::now(), Version::HTTP_11, false);
         assert!(first.is_none(), "it came while another was being answered");
         drop((busy, second));
         connection.read(b"x");
-        assert!(connection.request(ambient::now()).0.is_some());
+        assert!(
+            connection
+                .request(ambient::now(), Version::HTTP_11, false)
+                .0
+                .is_some()
+        );
     }
 
     #[tokio::test]
@@ -439,11 +572,15 @@ mod tests {
             None,
         ));
         connection.read(b"x");
-        let expired = connection
-            .watchdog(Duration::ZERO, Duration::from_millis(1))
-            .await;
+        let limits = limits(Duration::ZERO, Duration::from_millis(1));
+        let expired = connection.watchdog(&limits).await;
         assert_eq!(expired, Expired::Idle);
-        assert!(connection.request(ambient::now()).0.is_none());
+        assert!(
+            connection
+                .request(ambient::now(), Version::HTTP_11, false)
+                .0
+                .is_none()
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -452,18 +589,21 @@ mod tests {
         let seconds = Duration::from_secs;
         // The clock of `ambient` does not stand still, so that limits of zero are what can expire.
         assert_eq!(
-            at_headers.watchdog(Duration::ZERO, seconds(9)).await,
+            at_headers
+                .watchdog(&limits(Duration::ZERO, seconds(9)))
+                .await,
             Expired::Headers
         );
         let idle = connection();
-        drop(idle.request(ambient::now()));
+        drop(idle.request(ambient::now(), Version::HTTP_11, false));
         assert_eq!(
-            idle.watchdog(seconds(9), Duration::ZERO).await,
+            idle.watchdog(&limits(seconds(9), Duration::ZERO)).await,
             Expired::Idle
         );
         let busy = connection();
-        let (_, _held) = busy.request(ambient::now());
-        let watchdog = busy.watchdog(Duration::from_millis(1), Duration::from_millis(1));
+        let (_, _held, _) = busy.request(ambient::now(), Version::HTTP_11, false);
+        let limits = limits(Duration::from_millis(1), Duration::from_millis(1));
+        let watchdog = busy.watchdog(&limits);
         assert!(
             tokio::time::timeout(seconds(1), watchdog).await.is_err(),
             "a busy one never does"

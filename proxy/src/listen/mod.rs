@@ -8,6 +8,7 @@
 
 mod accepted;
 mod connection;
+mod floods;
 mod handshake;
 mod live;
 mod preface;
@@ -16,6 +17,7 @@ mod redirected;
 use std::{
     convert::Infallible,
     fmt,
+    future::poll_fn,
     net::SocketAddr,
     os::fd::AsRawFd,
     pin::{Pin, pin},
@@ -23,6 +25,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -68,6 +71,8 @@ use crate::{
 pub struct Config {
     /// How long a request's headers may take from their first byte, and a new connection until then.
     pub header_timeout: Duration,
+    /// How long nothing may come of a request's body while it is waited for; `None` for ever.
+    pub body_timeout: Option<Duration>,
     /// How long a connection may be idle between requests.
     pub idle_timeout: Duration,
     /// How long a tunnel may carry nothing; `None` for ever.
@@ -84,6 +89,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(10),
+            body_timeout: Some(Duration::from_secs(60)),
             idle_timeout: Duration::from_secs(60),
             tunnel_idle_timeout: None,
             max_header_bytes: 64 * 1024,
@@ -306,6 +312,7 @@ impl<K: Stack> Listener<K> {
             Some(counted),
         );
         let connection = Arc::new(connection.over(session));
+        connection.begins(&bytes);
         let service = Serve {
             current: Mutex::new(Current {
                 service: now.stack.service(&connection),
@@ -417,10 +424,11 @@ impl<K: Stack> Listener<K> {
                 biased;
                 () = cut.as_mut() => Leaving::Now,
                 _ = drain.wait_for(|draining| *draining) => Leaving::Drained,
-                expired = connection.watchdog(config.header_timeout, config.idle_timeout) => {
+                expired = connection.watchdog(&config) => {
                     match expired {
                         Expired::Idle => Leaving::Gracefully,
-                        Expired::Headers | Expired::Abandoned => Leaving::Now,
+                        Expired::Headers => Leaving::Refused,
+                        Expired::Abandoned => Leaving::Now,
                     }
                 }
             }
@@ -453,6 +461,12 @@ impl<K: Stack> Listener<K> {
                     First::Side(_) => graceful(serving.as_mut()),
                 }
             }
+            First::Side(Leaving::Refused) => {
+                connection.refuse_headers();
+                // It is written when hyper flushes, which it does each time.
+                let _ = poll_fn(|cx| Poll::Ready(serving.as_mut().poll(cx))).await;
+                return Ok(());
+            }
             First::Side(Leaving::Gracefully | Leaving::Drained) => graceful(serving.as_mut()),
         }
         match bell::first(serving, cut).await {
@@ -475,12 +489,17 @@ enum Leaving {
     Gracefully,
     /// After those, and after one more where it cannot be told that none is to come.
     Drained,
+    /// With an answer to what is no whole request.
+    Refused,
     /// Whatever is open.
     Now,
 }
 
 fn report(result: Result<(), hyper::Error>, connection: &Connection) {
     if let Err(error) = result {
+        if floods::is_one(&error) {
+            connection.was_flooded();
+        }
         tracing::debug!(%error, peer = ?connection.peer(), "a connection ended");
     }
 }
@@ -516,7 +535,12 @@ impl<K: Stack> hyper::service::Service<Request<Incoming>> for Serve<K> {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let now = ambient::now();
-        let (first_byte, busy) = self.connection.request(now);
+        let has_body = !request.body().is_end_stream();
+        let version = request.version();
+        let (first_byte, busy, pace) = self.connection.request(now, version, has_body);
+        if let Some(pace) = pace {
+            request.extensions_mut().insert(pace);
+        }
         let tls = self.connection.session();
         request.extensions_mut().insert(Arrival {
             first_byte,

@@ -21,6 +21,49 @@ pub struct Counters {
     contexts_rejected: [[AtomicU64; Reason::COUNT]; Format::COUNT],
     /// By forwarder and outcome, those that are not known last.
     forwarded: [[AtomicU64; Forwarded::ALL.len()]; Forwarder::ALL.len() + 1],
+    floods: [AtomicU64; Flood::ALL.len()],
+}
+
+/// What an HTTP/2 peer sent so much of that its connection was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flood {
+    /// Requests that it reset at once.
+    Reset,
+    /// Requests that had to be reset, because something was wrong with them.
+    StreamError,
+    /// CONTINUATION frames of one head.
+    Continuation,
+    /// A head of too many bytes.
+    Headers,
+    /// DATA frames with nothing in them.
+    Data,
+    /// SETTINGS.
+    Settings,
+}
+
+impl Flood {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Reset,
+        Self::StreamError,
+        Self::Continuation,
+        Self::Headers,
+        Self::Data,
+        Self::Settings,
+    ];
+
+    /// How it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::StreamError => "stream_error",
+            Self::Continuation => "continuation",
+            Self::Headers => "headers",
+            Self::Data => "data",
+            Self::Settings => "settings",
+        }
+    }
 }
 
 /// What became of the context that a forwarder copied onto a call.
@@ -83,6 +126,17 @@ impl Counters {
     #[must_use]
     pub fn forwards(&self, by: Option<Forwarder>, outcome: Forwarded) -> u64 {
         self.forwarded[place(by)][outcome as usize].load(Ordering::Relaxed)
+    }
+
+    /// An HTTP/2 connection was ended for what its peer sent too much of.
+    pub fn flooded(&self, kind: Flood) {
+        self.floods[kind as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many were ended for this.
+    #[must_use]
+    pub fn floods(&self, kind: Flood) -> u64 {
+        self.floods[kind as usize].load(Ordering::Relaxed)
     }
 
     /// How many calls were correlated by `evidence`.

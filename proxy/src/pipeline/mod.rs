@@ -41,7 +41,7 @@ use crate::{
     settle::Settlement,
 };
 
-pub use counters::{Counters, Forwarded};
+pub use counters::{Counters, Flood, Forwarded};
 pub use ledger::{Account, Ledger};
 pub use worker::Worker;
 

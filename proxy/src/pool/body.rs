@@ -14,11 +14,17 @@ use throughline::{ambient, phase::Recorder};
 
 use super::{
     Cause, Upstream,
+    early::{Early, Gate},
     gate::Pass,
+    http2::Slot,
     kept::{Kept, Reading},
     limits::Limits,
     upstream::Kept as KeptConnection,
     wire::Wire,
+};
+use crate::{
+    interim::Interim,
+    pace::{Pace, Stopped},
 };
 
 /// The body of a request to an upstream; it may be none at all.
@@ -26,6 +32,21 @@ use super::{
 pub struct RequestBody<B> {
     inner: Source<B>,
     whole: Whole,
+    /// Who is told of interim responses to the request, body or none.
+    caller: Option<Arc<Interim>>,
+    /// Only few bodies have any. In a box: requests are moved, and most have no body.
+    terms: Option<Box<Terms>>,
+}
+
+/// On which terms a body is sent.
+#[derive(Debug, Default)]
+struct Terms {
+    /// It waits until its upstream wants it.
+    gate: Option<Arc<Gate>>,
+    /// Its caller is to send it in time.
+    pace: Option<Arc<Pace>>,
+    /// It has room on a shared connection.
+    slot: Option<Slot>,
     /// Who is told how many bytes have passed.
     counted: Option<Recorder>,
 }
@@ -61,7 +82,8 @@ impl<B: Body> RequestBody<B> {
                 Source::Caller(body)
             },
             whole: Whole::Nobody,
-            counted: None,
+            caller: None,
+            terms: None,
         }
     }
 
@@ -71,14 +93,33 @@ impl<B: Body> RequestBody<B> {
         Self {
             inner: Source::Nothing,
             whole: Whole::Nobody,
-            counted: None,
+            caller: None,
+            terms: None,
         }
     }
 
     /// Tells `recorder` how many bytes pass, if there are any to come.
     pub(super) fn count(&mut self, recorder: &Recorder) {
         if !matches!(self.inner, Source::Nothing) {
-            self.counted = Some(recorder.clone());
+            self.terms().counted = Some(recorder.clone());
+        }
+    }
+
+    /// The body of a request whose caller is told of interim responses to it.
+    #[must_use]
+    pub(crate) fn of(mut self, caller: Option<Arc<Interim>>) -> Self {
+        self.caller = caller;
+        self
+    }
+
+    /// Waits at `gate`; and returns who is told of interim responses.
+    pub(super) fn behind(&mut self, gate: Option<Arc<Gate>>) -> Early {
+        if self.terms.is_some() || gate.is_some() {
+            self.terms().gate.clone_from(&gate);
+        }
+        Early {
+            caller: self.caller.clone(),
+            gate,
         }
     }
 
@@ -121,6 +162,21 @@ impl<B: Body> RequestBody<B> {
         self.whole = Whole::Recorder(recorder.clone());
     }
 
+    pub(super) fn at(&mut self, pace: Arc<Pace>) {
+        self.terms().pace = Some(pace);
+    }
+
+    /// Takes room on a shared connection for as long as this lasts.
+    pub(super) fn within(&mut self, slot: &Slot) {
+        if !matches!(self.inner, Source::Nothing) {
+            self.terms().slot = Some(slot.clone());
+        }
+    }
+
+    fn terms(&mut self) -> &mut Terms {
+        self.terms.get_or_insert_default()
+    }
+
     fn end(&mut self) {
         match std::mem::replace(&mut self.whole, Whole::Nobody) {
             Whole::Nobody => {}
@@ -142,19 +198,37 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let (frame, is_end) = match &mut self.inner {
-            Source::Nothing => return Poll::Ready(None),
-            Source::Caller(body) => {
-                let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-                let frame = frame.map(|frame| frame.map_err(Into::into));
-                (frame, body.is_end_stream())
-            }
-            Source::Kept(body) => {
-                let frame = ready!(Pin::new(&mut **body).poll_frame(cx));
-                (frame, body.is_end_stream())
+        let Self { inner, terms, .. } = &mut *self;
+        let (pace, counted) = match terms {
+            None => (None, None),
+            Some(terms) => {
+                if let Some(gate) = &terms.gate {
+                    ready!(gate.poll_open(cx));
+                }
+                (terms.pace.as_ref(), terms.counted.as_ref())
             }
         };
-        if let (Some(Ok(frame)), Some(recorder)) = (&frame, &self.counted)
+        let (polled, is_end) = match inner {
+            Source::Nothing => return Poll::Ready(None),
+            Source::Caller(body) => {
+                let polled = Pin::new(&mut *body).poll_frame(cx);
+                let polled = polled.map(|frame| frame.map(|frame| frame.map_err(Into::into)));
+                (polled, body.is_end_stream())
+            }
+            Source::Kept(body) => {
+                let polled = Pin::new(&mut **body).poll_frame(cx);
+                (polled, body.is_end_stream())
+            }
+        };
+        if let Some(pace) = pace {
+            match &polled {
+                Poll::Ready(_) => pace.came(),
+                Poll::Pending if pace.is_over() => return Poll::Ready(Some(Err(Stopped.into()))),
+                Poll::Pending => pace.waits(cx.waker()),
+            }
+        }
+        let frame = ready!(polled);
+        if let (Some(Ok(frame)), Some(recorder)) = (&frame, counted)
             && let Some(data) = frame.data_ref()
         {
             recorder.request_body(data.len());
@@ -190,6 +264,8 @@ where
 pub struct ResponseBody<B> {
     inner: Incoming,
     returning: Option<Returning<B>>,
+    /// Its room on a shared connection.
+    slot: Option<Slot>,
     /// In a box: most have none.
     limits: Option<Box<Limits>>,
 }
@@ -239,6 +315,7 @@ impl<B> ResponseBody<B> {
         let mut body = Self {
             inner,
             returning: Some(returning),
+            slot: None,
             limits: None,
         };
         if body.inner.is_end_stream() {
@@ -247,10 +324,13 @@ impl<B> ResponseBody<B> {
         body
     }
 
-    pub(super) fn http2(inner: Incoming) -> Self {
+    /// The body of an answer whose connection is not given back, and in HTTP/2 has a slot on it.
+    pub(super) fn shared(inner: Incoming, slot: Option<Slot>) -> Self {
+        let slot = slot.filter(|_| !inner.is_end_stream());
         Self {
             inner,
             returning: None,
+            slot,
             limits: None,
         }
     }
@@ -263,6 +343,7 @@ impl<B> ResponseBody<B> {
     }
 
     fn end(&mut self) {
+        self.slot = None;
         self.limits = None;
         if let Some(returning) = self.returning.take() {
             returning.give_back();
@@ -292,13 +373,13 @@ impl<B> Body for ResponseBody<B> {
             && let Some(expired) = limits.poll(cx, polled.is_ready())
         {
             // What is left of it is not waited for: the connection goes with it.
-            (self.returning, self.limits) = (None, None);
+            (self.returning, self.limits, self.slot) = (None, None, None);
             return Poll::Ready(Some(Err(BodyError::Expired(expired))));
         }
         let frame = ready!(polled);
         match &frame {
             // A broken connection is not given back: it goes with this body.
-            Some(Err(_)) => (self.returning, self.limits) = (None, None),
+            Some(Err(_)) => (self.returning, self.limits, self.slot) = (None, None, None),
             Some(Ok(_)) if !self.inner.is_end_stream() => {}
             _ => self.end(),
         }

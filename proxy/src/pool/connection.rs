@@ -44,6 +44,12 @@ impl Addresses {
             tls: dialled.tls,
         }
     }
+
+    /// Whether both are of this host.
+    pub(super) fn are_here(self) -> bool {
+        let ip = |address: Option<SocketAddr>| address.map(|address| address.ip());
+        self.peer.is_some() && ip(self.peer) == ip(self.local)
+    }
 }
 
 impl<S> Connection<S> {

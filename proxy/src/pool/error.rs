@@ -44,6 +44,8 @@ pub enum Cause {
     BadResponse,
     /// The caller's request body broke off.
     RequestBody,
+    /// The caller's request body stopped coming.
+    BodyTimeout,
     /// The response took too long.
     ResponseTimeout,
     /// The response paused for too long.
@@ -166,6 +168,12 @@ impl Cause {
                 Upstream,
             ),
             Self::RequestBody => (StatusCode::BAD_REQUEST, "request_body", Phase::Send, Client),
+            Self::BodyTimeout => (
+                StatusCode::REQUEST_TIMEOUT,
+                "body_timeout",
+                Phase::Send,
+                Client,
+            ),
             Self::ResponseTimeout => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "response_timeout",
@@ -251,7 +259,7 @@ impl Error {
     }
 
     /// The status that the caller gets: 502 for an upstream that fails, 503 for one that is full,
-    /// 504 for one that is too slow.
+    /// 504 for one that is too slow, 408 for a caller that is.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.cause.facts().0

@@ -33,7 +33,7 @@ use super::{Error, RequestBody, dial::Transport, wire::Wire};
 use crate::{bell::Bell, watched::Watched};
 
 /// The most fields of an answer. Callers are allowed as many, see [`crate::listen`].
-const MAX_FIELDS: usize = 128;
+pub(super) const MAX_FIELDS: usize = 128;
 
 /// What a request comes to. The error is in a box: it has room for the request, and is rare.
 pub(super) type Answer<R> = Result<Response<Incoming>, Box<TrySendError<R>>>;

@@ -16,10 +16,12 @@ mod connect;
 mod connection;
 mod counts;
 mod dial;
+mod early;
 mod error;
 mod gate;
 mod hangups;
 mod http1;
+mod http2;
 mod kept;
 mod limits;
 mod origin;
@@ -27,6 +29,7 @@ mod probe;
 mod protocol;
 mod replay;
 mod settings;
+mod switched;
 #[cfg(test)]
 mod tests;
 mod upgrade;
@@ -58,7 +61,7 @@ pub use self::{
     upgrade::Switch,
     upstream::Upstream,
 };
-use crate::{glimpse::Glimpsed, tls::Connector};
+use crate::{glimpse::Glimpsed, loops::Mark, tls::Connector};
 
 /// What the pool allows upstreams.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +74,7 @@ pub struct Config {
     pub response_idle_timeout: Option<Duration>,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
-    /// The most requests that one upstream is sent at a time over HTTP/1.1; further ones queue.
+    /// The most connections to one upstream; requests that find no room on them queue.
     pub max_connections: usize,
     /// The most requests that one upstream is sent at a time in any protocol; `None` for no limit.
     pub max_requests: Option<usize>,
@@ -123,6 +126,7 @@ struct Shared<B> {
     config: Config,
     tls: Connector,
     hangups: Arc<Hangups>,
+    mark: Mark,
     counts: Arc<Counts>,
     upstreams: Mutex<HashMap<Origin, Arc<Upstream<B>>>>,
     /// Those that others hold, and that are not found by their origin.
@@ -140,10 +144,15 @@ where
     /// An empty pool.
     #[must_use]
     pub fn new(config: Config, tls: Connector) -> Self {
+        Self::named(config, tls, Mark::new())
+    }
+
+    fn named(config: Config, tls: Connector, mark: Mark) -> Self {
         Self(Arc::new(Shared {
             config,
             tls,
             hangups: Arc::default(),
+            mark,
             counts: Arc::default(),
             upstreams: Mutex::default(),
             dedicated: Mutex::default(),
@@ -154,7 +163,7 @@ where
     /// Connections of this one end with the requests that use them.
     #[must_use]
     pub fn anew(&self, config: Config) -> Self {
-        let mut new = Self::new(config, self.0.tls.clone());
+        let mut new = Self::named(config, self.0.tls.clone(), self.0.mark.clone());
         if let Some(shared) = Arc::get_mut(&mut new.0) {
             shared.counts = self.0.counts.clone();
         }
@@ -185,6 +194,11 @@ where
         ));
         upstreams.insert(origin.clone(), upstream.clone());
         upstream
+    }
+
+    /// The name that calls of this sidecar are known by, should they come back.
+    pub(crate) fn mark(&self) -> &Mark {
+        &self.0.mark
     }
 
     /// How its requests fare.

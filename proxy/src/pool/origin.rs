@@ -52,11 +52,13 @@ impl Origin {
             _ => return None,
         };
         let authority = uri.authority()?;
-        let port = match authority.port() {
-            Some(port) => port.as_u16(),
-            None => scheme.default_port(),
+        let after_host = authority.as_str().rsplit(['@', ']']).next()?;
+        let port = match after_host.rsplit_once(':') {
+            // `http` says of one that is too large that there is none.
+            Some((_, port)) if !port.is_empty() => authority.port_u16()?,
+            _ => scheme.default_port(),
         };
-        (!authority.host().is_empty()).then(|| Self::new(scheme, authority.host(), port))
+        is_host(authority.host()).then(|| Self::new(scheme, authority.host(), port))
     }
 
     /// The host: a name, or an address without its brackets.
@@ -95,6 +97,13 @@ impl Origin {
     }
 }
 
+/// Whether this is a host: `http` takes brackets for part of a name, where they are not all of it.
+fn is_host(host: &str) -> bool {
+    let literal = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let name = literal.unwrap_or(host);
+    !name.is_empty() && !name.contains(['[', ']'])
+}
+
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}://{}", self.uri_scheme(), self.authority())
@@ -112,6 +121,11 @@ mod tests {
             ("http://SHOP:81", Some("http://shop:81")),
             ("https://shop/x", Some("https://shop:443")),
             ("http://[::1]:8080/", Some("http://[::1]:8080")),
+            ("http://shop:/x", Some("http://shop:80")),
+            ("http://me:word@shop/x", Some("http://shop:80")),
+            ("http://me:7@[::1]/x", Some("http://[::1]:80")),
+            ("http://shop:99999/x", None),
+            ("http://shop[::]x/", None),
             ("/x", None),
             ("ftp://shop/", None),
             ("shop:80", None),

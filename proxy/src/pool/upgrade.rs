@@ -10,14 +10,15 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
-use hyper::{ext::Protocol, upgrade::Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper::ext::Protocol;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use throughline::{ambient, phase::Recorder};
 
 use super::{
     Cause, Error, RequestBody, ResponseBody, Upstream,
     body::Returning,
+    early::Early,
+    switched::Switched,
     upstream::{taken, within},
 };
 use crate::{
@@ -40,7 +41,7 @@ pub enum Switch<B> {
         /// To what.
         agreed: Upgrade,
         /// What comes and goes behind the answer.
-        stream: TokioIo<Upgraded>,
+        stream: Switched,
     },
 }
 
@@ -108,7 +109,13 @@ where
         connection.take(recorder, ambient::now());
         connection.carries(carried);
         let wire = connection.wire.clone();
-        wire.begin(recorder.cloned(), request.body().is_end_stream(), false);
+        let early = Early::default();
+        wire.begin(
+            recorder.cloned(),
+            early,
+            request.body().is_end_stream(),
+            false,
+        );
         request.body_mut().over(&wire);
         let answer = {
             let sent = pin!(connection.sender.exchange(taken(request)));
@@ -147,9 +154,9 @@ where
         let stream = connection.sender.switched(&mut response).await?;
         Ok(Switch::Agreed {
             // There is none to be given back.
-            response: response.map(ResponseBody::http2),
+            response: response.map(|body| ResponseBody::shared(body, None)),
             agreed,
-            stream: TokioIo::new(stream),
+            stream: Switched::new(stream, None),
         })
     }
 
@@ -181,7 +188,7 @@ where
         // In lower case, as those are registered that HTTP/2 knows.
         let name = protocol.to_ascii_lowercase();
         request.extensions_mut().insert(Protocol::from(&*name));
-        let Some(mut sender) = self.http2_for_tunnel(recorder, carried).await? else {
+        let Some((mut sender, slot)) = self.http2_for_tunnel(recorder, carried).await? else {
             return Err(refused("it turned out to speak no HTTP/2"));
         };
         if let Some(recorder) = recorder {
@@ -197,7 +204,9 @@ where
         let mut response = answer.map_err(|error| Error::exchange(&error))?;
         *response.version_mut() = Version::HTTP_11;
         if !response.status().is_success() {
-            return Ok(Switch::Declined(response.map(ResponseBody::http2)));
+            return Ok(Switch::Declined(
+                response.map(|body| ResponseBody::shared(body, Some(slot))),
+            ));
         }
         let stream = hyper::upgrade::on(&mut response).await;
         let stream = stream.map_err(|error| Error::exchange(&error))?;
@@ -206,9 +215,9 @@ where
             response.headers_mut().insert(&WEBSOCKET_ACCEPT, accept);
         }
         Ok(Switch::Agreed {
-            response: response.map(ResponseBody::http2),
+            response: response.map(|body| ResponseBody::shared(body, None)),
             agreed: upgrade.clone(),
-            stream: TokioIo::new(stream),
+            stream: Switched::new(stream, Some(slot)),
         })
     }
 }

@@ -5,7 +5,7 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
     time::{Duration, Instant},
@@ -15,16 +15,18 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::{body::Incoming, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use throughline::{ambient, phase::Recorder};
+use tokio::{sync::Notify, time::timeout_at};
 
 use super::{
     Cause, Config, Counts, Error, Origin, Protocol, RequestBody, ResponseBody,
     body::Returning,
     connection::{Addresses, Connection},
     dial::{self, Dialled},
+    early::Gate as BodyGate,
     gate::{Gate, Pass, Queue},
     http1::Http1,
+    http2::{Http2, Slot, is_refusal},
     limits::Limits,
     protocol::{Speech, Spoken},
     whereabouts::Whereabouts,
@@ -33,13 +35,16 @@ use super::{
 use crate::{
     glimpse::Glimpsed,
     headers,
+    pace::{Pace, Stopped},
     processes::Carried,
     tls::{Connector, Offer},
-    watched::Watched,
 };
 
 /// How often a dead connection is replaced before the request gives up.
 const MAX_REPLACED: usize = 8;
+
+/// What sends a request on a shared connection, and the room for it there.
+type Shared<B> = (http2::SendRequest<RequestBody<B>>, Slot);
 
 /// A connection that carries one request after another. In a box: it moves with each of them.
 pub(super) type Kept<B> = Box<Connection<Http1<B>>>;
@@ -54,9 +59,14 @@ pub struct Upstream<B = Glimpsed<Incoming>> {
     idle: Mutex<Vec<Kept<B>>>,
     /// Told when something happens to one of the idle.
     hangups: Waker,
-    shared: Mutex<Option<Connection<http2::SendRequest<RequestBody<B>>>>>,
+    /// As few as carry all requests: the first that has room is taken.
+    shared: Mutex<Vec<Connection<Http2<B>>>>,
+    /// Told when one of them has room.
+    room: Arc<Notify>,
     /// Held while an h2 connection is dialled, so that a burst dials once.
     dialling: tokio::sync::Mutex<()>,
+    /// Whether its connections do not leave this host, as far as is known.
+    is_here: AtomicBool,
     /// How many connections carry a request.
     connections: Gate,
     /// How many requests are open, where that has a limit.
@@ -89,8 +99,10 @@ where
             whereabouts: Mutex::default(),
             epoch: AtomicU64::new(0),
             speech: Speech::new(protocol),
+            is_here: AtomicBool::new(false),
             idle: Mutex::default(),
             shared: Mutex::default(),
+            room: Arc::default(),
             dialling: tokio::sync::Mutex::default(),
             origin,
             config,
@@ -129,13 +141,36 @@ where
             !connection.sender.is_closed()
                 && now.saturating_duration_since(connection.idle_since) < self.config.idle_timeout
         });
-        !idle.is_empty() || self.has_shared()
+        let mut shared = self.shared();
+        shared.retain_mut(|connection| {
+            if connection.sender.open() > 0 {
+                connection.idle_since = now;
+            }
+            let idle = now.saturating_duration_since(connection.idle_since);
+            !connection.sender.is_closed() && idle < self.config.idle_timeout
+        });
+        !idle.is_empty() || !shared.is_empty()
     }
 
     /// The origin.
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// Whether it is on this host; its connections tell.
+    pub(crate) fn is_here(&self) -> bool {
+        self.is_here.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is sent this many requests or more at present.
+    pub(crate) fn has_open(&self, count: usize) -> bool {
+        let over_http1 = self.connections.inside();
+        over_http1 >= count || {
+            let shared = self.shared();
+            let over_http2 = shared.iter().map(|connection| connection.sender.open());
+            over_http1 + over_http2.sum::<usize>() >= count
+        }
     }
 
     /// How many of its requests are open, where they are counted: where there is a limit of them.
@@ -191,6 +226,13 @@ where
             recorder.begin_attempt(ambient::now());
             request.body_mut().count(recorder);
         }
+        let pace = match request.body().is_end_stream() {
+            true => None,
+            false => request.extensions_mut().remove::<Arc<Pace>>(),
+        };
+        if let Some(pace) = &pace {
+            request.body_mut().at(pace.clone());
+        }
         // In a box, and so is what has a deadline, for the sake of those that have neither.
         if let Some(requests) = &self.requests {
             let deadline = limits.as_ref().and_then(|limits| limits.deadline());
@@ -208,7 +250,14 @@ where
                 Some(deadline) => Box::pin(by(deadline, attempt)).await,
             }
         };
-        let mut response = answer.map_err(|error| self.failed(error, recorder))?;
+        let mut response = answer.map_err(|error| {
+            let error = match pace.is_some_and(|pace| pace.is_over()) {
+                // Whatever else it looks like: it is why the request was broken off.
+                true => Error::new(Cause::BodyTimeout, Stopped.to_string()),
+                false => error,
+            };
+            self.failed(error, recorder)
+        })?;
         if let Some(limits) = limits {
             response.body_mut().limit(limits);
         }
@@ -285,13 +334,20 @@ where
             let may_resend = request.method().is_idempotent()
                 && is_whole
                 && (reused || self.speech.may_refuse_http1());
-            wire.begin(recorder.cloned(), is_whole, may_resend);
+            let gate = BodyGate::before(request);
+            let early = request.body_mut().behind(gate.clone());
+            wire.begin(recorder.cloned(), early, is_whole, may_resend);
             request.body_mut().over(&wire);
             let answer = {
                 let sent = pin!(connection.sender.exchange(taken(request)));
-                match self.config.response_timeout {
-                    None => sent.await,
-                    Some(timeout) => Box::pin(within(timeout, sent)).await?,
+                match (self.config.response_timeout, &gate) {
+                    (None, None) => sent.await,
+                    (Some(timeout), None) => Box::pin(within(timeout, sent)).await?,
+                    (None, Some(gate)) => Box::pin(gate.open_in_time(sent)).await,
+                    (Some(timeout), Some(gate)) => {
+                        let mut sent = Box::pin(gate.open_in_time(sent));
+                        Box::pin(within(timeout, sent.as_mut())).await?
+                    }
                 }
             };
             let error = match answer {
@@ -303,7 +359,9 @@ where
                     ));
                 }
                 Ok(mut response) => {
-                    if !wire.is_request_sent() {
+                    // A body that was not asked for is not sent any more.
+                    let is_wanted = gate.is_none_or(|gate| gate.is_open());
+                    if !wire.is_request_sent() && is_wanted {
                         connection.sender.go_alone();
                     }
                     // Its framing was for this connection; the caller's is made anew.
@@ -351,8 +409,10 @@ where
         carried: Option<&Carried>,
         is_trial: bool,
     ) -> Result<Response<ResponseBody<B>>, Error> {
-        // Only these may have to ask again in another protocol.
-        let mut asked = (is_trial || self.origin.is_tls()).then(|| {
+        let may_resend = request.method().is_idempotent() && request.body().is_end_stream();
+        // Only these may have to ask again: in another protocol, or on another connection. Of what is
+        // written nothing can be read back, which was packed for this one connection.
+        let mut asked = (is_trial || self.origin.is_tls() || may_resend).then(|| {
             let (mut asked, ()) = Request::new(()).into_parts();
             asked.method = request.method().clone();
             asked.uri = request.uri().clone();
@@ -363,11 +423,11 @@ where
         });
         headers::into_http2(request, &self.origin.uri_scheme(), &self.origin.authority());
         for _ in 0..MAX_REPLACED {
-            let sender = self.http2_sender(recorder, carried, is_trial).await?;
-            let mut sender = match (sender, asked) {
-                (Some(sender), kept) => {
+            let shared = self.http2_sender(recorder, carried, is_trial).await?;
+            let (mut sender, slot) = match (shared, asked) {
+                (Some(shared), kept) => {
                     asked = kept;
-                    sender
+                    shared
                 }
                 (None, Some(asked)) => {
                     // It turned out to speak HTTP/1.1 alone.
@@ -382,6 +442,9 @@ where
                 Some(recorder) => request.body_mut().noting(recorder),
                 None => {}
             }
+            // A `100` would not be heard of.
+            request.body_mut().behind(None);
+            request.body_mut().within(&slot);
             let sent = pin!(sender.try_send_request(taken(request)));
             let answer = match self.config.response_timeout {
                 None => sent.await,
@@ -390,15 +453,23 @@ where
             match answer {
                 Ok(mut response) => {
                     *response.version_mut() = Version::HTTP_11;
-                    return Ok(response.map(ResponseBody::http2));
+                    return Ok(response.map(|body| ResponseBody::shared(body, Some(slot))));
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => *request = unsent,
-                    None => return Err(Error::exchange(&error.into_error())),
+                    None => {
+                        let error = error.into_error();
+                        let head = asked.filter(|_| may_resend && is_refusal(&error));
+                        let error = Error::exchange(&error);
+                        return Err(match head {
+                            Some(head) => error.with_replay(Box::new(head)),
+                            None => error,
+                        });
+                    }
                 },
             }
             // A connection that takes no more requests would be chosen again.
-            self.shared().take();
+            self.retire(&slot);
         }
         Err(Error::new(
             Cause::Closed,
@@ -449,14 +520,14 @@ where
         &self,
         recorder: Option<&Recorder>,
         carried: Option<&Carried>,
-    ) -> Result<Option<http2::SendRequest<RequestBody<B>>>, Error> {
-        let Some(sender) = self.http2_sender(recorder, carried, false).await? else {
+    ) -> Result<Option<Shared<B>>, Error> {
+        let Some((sender, slot)) = self.http2_sender(recorder, carried, false).await? else {
             return Ok(None);
         };
-        let wire = self.shared().as_ref().map(|shared| shared.wire.clone());
+        let wire = self.wire_of(&slot);
         let wire = wire.ok_or_else(|| Error::new(Cause::Closed, "it closed at once"))?;
         if wire.may_tunnel(self.config.connect_timeout).await {
-            return Ok(Some(sender));
+            return Ok(Some((sender, slot)));
         }
         Err(Error::new(
             Cause::Tunnel,
@@ -482,51 +553,126 @@ where
         self.speech.refused_http1();
     }
 
-    /// The shared h2 connection, dialled if need be; `None` if the upstream does not speak it.
+    /// The notes on the connection that has this slot.
+    fn wire_of(&self, slot: &Slot) -> Option<Arc<Wire>> {
+        let shared = self.shared();
+        let mut shared = shared.iter();
+        let connection = shared.find(|connection| connection.sender.is_of(slot))?;
+        Some(connection.wire.clone())
+    }
+
+    /// A shared h2 connection that has room, dialled if need be; `None` if the upstream does not speak
+    /// it.
     async fn http2_sender(
         &self,
         recorder: Option<&Recorder>,
         carried: Option<&Carried>,
         is_trial: bool,
-    ) -> Result<Option<http2::SendRequest<RequestBody<B>>>, Error> {
-        if let Some(sender) = self.use_shared(recorder, carried) {
-            return Ok(Some(sender));
+    ) -> Result<Option<Shared<B>>, Error> {
+        let deadline = tokio::time::Instant::now() + self.config.connect_timeout;
+        loop {
+            let mut room = pin!(self.room.notified());
+            // From here on no notice is missed.
+            room.as_mut().enable();
+            if let Some(shared) = self.use_shared(recorder, carried) {
+                return Ok(Some(shared));
+            }
+            if !self.may_open_http2() {
+                timeout_at(deadline, room).await.map_err(|_| self.full())?;
+                continue;
+            }
+            let dialling = tokio::select! {
+                dialling = self.dialling.lock() => dialling,
+                () = room.as_mut() => continue,
+                () = tokio::time::sleep_until(deadline) => return Err(self.full()),
+            };
+            if let Some(shared) = self.use_shared(recorder, carried) {
+                return Ok(Some(shared));
+            }
+            if !self.may_open_http2() {
+                continue;
+            }
+            if is_trial && self.speech.choose(true, false) == Spoken::Http1 {
+                // Whoever tried before us has found out.
+                return Ok(None);
+            }
+            let dialled = match self.connect(recorder).await {
+                Ok(dialled) => dialled,
+                // It takes no more connections; those that there are may have room in time.
+                Err(error) if self.has_shared() => {
+                    drop(dialling);
+                    timeout_at(deadline, room).await.map_err(|_| error)?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if self.origin.is_tls() && !dialled.is_http2 {
+                self.keep_http1(dialled).await?;
+                return Ok(None);
+            }
+            let connection = self.open_http2(dialled).await?;
+            let timeout = self.config.connect_timeout;
+            // Nobody else may have it before it is known to be understood.
+            if is_trial && !connection.wire.heard_http2(timeout).await {
+                self.speech.refused_http2();
+                return Ok(None);
+            }
+            self.speech.heard_http2();
+            self.share(connection);
+            return Ok(self.use_shared(recorder, carried));
         }
-        let _dialling = self.dialling.lock().await;
-        if let Some(sender) = self.use_shared(recorder, carried) {
-            return Ok(Some(sender));
-        }
-        let dialled = self.connect(recorder).await?;
-        if self.origin.is_tls() && !dialled.is_http2 {
-            self.keep_http1(dialled).await?;
-            return Ok(None);
-        }
-        let wire = self.open_http2(dialled).await?;
-        if is_trial && !wire.heard_http2(self.config.connect_timeout).await {
-            self.shared().take();
-            self.speech.refused_http2();
-            return Ok(None);
-        }
-        self.speech.heard_http2();
-        Ok(self.use_shared(recorder, carried))
     }
 
+    /// Room on a shared connection, if there is any.
     fn use_shared(
         &self,
         recorder: Option<&Recorder>,
         carried: Option<&Carried>,
-    ) -> Option<http2::SendRequest<RequestBody<B>>> {
+    ) -> Option<Shared<B>> {
         let mut shared = self.shared();
-        let connection = shared.as_mut().filter(|c| !c.sender.is_closed())?;
-        connection.take(recorder, ambient::now());
+        shared.retain(|connection| !connection.sender.is_closed());
+        let (connection, had) = shared.iter_mut().find_map(|connection| {
+            let had = connection.sender.slot()?;
+            Some((connection, had))
+        })?;
+        let now = ambient::now();
+        connection.idle_since = now;
+        connection.take(recorder, now);
         connection.carries(carried);
-        Some(connection.sender.clone())
+        Some(had)
+    }
+
+    /// Whether one more shared connection may be of use.
+    fn may_open_http2(&self) -> bool {
+        let shared = self.shared();
+        let is_shut = |connection: &Connection<Http2<B>>| connection.sender.is_shut();
+        shared.len() < self.config.max_connections && !shared.iter().any(is_shut)
+    }
+
+    /// Takes no more requests to the connection that has this slot.
+    fn retire(&self, slot: &Slot) {
+        self.shared()
+            .retain(|connection| !connection.sender.is_of(slot));
     }
 
     fn has_shared(&self) -> bool {
-        self.shared()
-            .as_ref()
-            .is_some_and(|connection| !connection.sender.is_closed())
+        let shared = self.shared();
+        shared
+            .iter()
+            .any(|connection| !connection.sender.is_closed())
+    }
+
+    fn full(&self) -> Error {
+        let timeout = self.config.connect_timeout;
+        let connections = self.shared().len();
+        Error::new(
+            Cause::Queue,
+            format!(
+                "no room for {timeout:?} on {connections} HTTP/2 connections, which have as many \
+                 requests as {} takes",
+                self.origin
+            ),
+        )
     }
 
     /// A connection that is to speak HTTP/1.1 whatever else the upstream could.
@@ -551,7 +697,8 @@ where
     async fn dial(&self, recorder: Option<&Recorder>) -> Result<Opened<B>, Error> {
         let dialled = self.connect(recorder).await?;
         if dialled.is_http2 {
-            self.open_http2(dialled).await?;
+            let connection = self.open_http2(dialled).await?;
+            self.share(connection);
             return Ok(Opened::Http2);
         }
         self.open_http1(dialled).await.map(Opened::Http1)
@@ -560,6 +707,7 @@ where
     pub(super) async fn open_http1(&self, dialled: Dialled) -> Result<Kept<B>, Error> {
         let wire = Arc::new(Wire::default());
         let addresses = Addresses::of(&dialled);
+        self.is_here.store(addresses.are_here(), Ordering::Relaxed);
         let http1 = Http1::open(dialled.transport, wire.clone()).await?;
         Ok(Box::new(Connection::new(http1, wire, addresses)))
     }
@@ -570,22 +718,18 @@ where
         Ok(())
     }
 
-    async fn open_http2(&self, dialled: Dialled) -> Result<Arc<Wire>, Error> {
+    async fn open_http2(&self, dialled: Dialled) -> Result<Connection<Http2<B>>, Error> {
         let wire = Arc::new(Wire::default());
         let addresses = Addresses::of(&dialled);
-        let io = TokioIo::new(Watched::new(dialled.transport, wire.clone()));
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .adaptive_window(true)
-            .handshake(io)
-            .await
-            .map_err(|e| Error::exchange(&e))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an upstream connection ended");
-            }
-        });
-        *self.shared() = Some(Connection::new(sender, wire.clone(), addresses));
-        Ok(wire)
+        self.is_here.store(addresses.are_here(), Ordering::Relaxed);
+        let http2 = Http2::begin(dialled.transport, wire.clone(), self.room.clone()).await?;
+        Ok(Connection::new(http2, wire, addresses))
+    }
+
+    fn share(&self, connection: Connection<Http2<B>>) {
+        self.shared().push(connection);
+        // Whoever waits for the same may use it at once, and not one after another.
+        self.room.notify_waiters();
     }
 }
 
@@ -623,7 +767,7 @@ async fn by<T>(
     deadline: Instant,
     answer: Pin<&mut impl Future<Output = Result<T, Error>>>,
 ) -> Result<T, Error> {
-    match tokio::time::timeout_at(deadline.into(), answer).await {
+    match timeout_at(deadline.into(), answer).await {
         Ok(answer) => answer,
         Err(_) => Err(Error::new(
             Cause::RequestTimeout,
@@ -665,8 +809,9 @@ impl<B> Upstream<B> {
     pub(super) async fn look_up(&self) {
         let host = self.origin.host();
         let is_name = self.config.address.is_none() && host.parse::<IpAddr>().is_err();
-        let is_used =
-            || self.connections.inside() > 0 || !self.idle().is_empty() || self.shared().is_some();
+        let is_used = || {
+            self.connections.inside() > 0 || !self.idle().is_empty() || !self.shared().is_empty()
+        };
         if !is_name || !is_used() {
             return;
         }
@@ -682,14 +827,8 @@ impl<B> Upstream<B> {
         }
         self.epoch.fetch_add(1, Ordering::Relaxed);
         self.idle().retain(|idle| !self.has_left(idle.peer));
-        let mut shared = self.shared();
-        if shared
-            .as_ref()
-            .is_some_and(|shared| self.has_left(shared.peer))
-        {
-            // Its streams go on; it ends with the last of them.
-            *shared = None;
-        }
+        // The streams of those that go are not cut; each ends with the last of them.
+        self.shared().retain(|shared| !self.has_left(shared.peer));
     }
 
     /// Whether its name does not lead to `peer` any more.
@@ -703,7 +842,7 @@ impl<B> Upstream<B> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shared(&self) -> MutexGuard<'_, Option<Connection<http2::SendRequest<RequestBody<B>>>>> {
+    fn shared(&self) -> MutexGuard<'_, Vec<Connection<Http2<B>>>> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

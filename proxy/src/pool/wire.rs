@@ -18,7 +18,11 @@ use http::request;
 use throughline::{ambient, phase::Recorder};
 use tokio::sync::{Notify, watch};
 
-use super::{replay, settings::Settings};
+use super::{
+    early::{Early, Heads},
+    replay,
+    settings::Settings,
+};
 use crate::watched::Watch;
 
 /// Notes on one connection, shared by the transport and the pool.
@@ -26,7 +30,7 @@ use crate::watched::Watch;
 pub(super) struct Wire {
     /// What is still waited for, as a set of bits: most reads and flushes find nothing set.
     awaited: AtomicU8,
-    recorder: Mutex<Option<Recorder>>,
+    told: Mutex<Told>,
     /// What the request was written as, where that may be needed again.
     written: Mutex<Vec<u8>>,
     /// The first byte that the other side ever sent, plus one.
@@ -36,6 +40,14 @@ pub(super) struct Wire {
     takes_tunnels: watch::Sender<Option<bool>>,
     /// What tells that, as far as it has come.
     settings: Mutex<Settings>,
+}
+
+/// Who is told what passes of the exchange under way.
+#[derive(Debug, Default)]
+struct Told {
+    recorder: Option<Recorder>,
+    early: Early,
+    heads: Heads,
 }
 
 /// The answer's first byte has not come.
@@ -48,9 +60,11 @@ const WROTE: u8 = 4;
 const WHOLE: u8 = 8;
 /// What is written next is to be kept.
 const KEEP: u8 = 16;
+/// Some of what comes before the answer has come.
+const EARLY: u8 = 32;
 
 /// The first frame of HTTP/2 has not been read to its end.
-const OPENING: u8 = 32;
+const OPENING: u8 = 64;
 
 /// What a connection keeps room for between requests.
 const ROOM: usize = 4096;
@@ -58,8 +72,18 @@ const ROOM: usize = 4096;
 impl Wire {
     /// An exchange begins; `is_whole` when its request has no body to come, and `keep` if it may be
     /// sent again.
-    pub(super) fn begin(&self, recorder: Option<Recorder>, is_whole: bool, keep: bool) {
-        *self.recorder.lock().unwrap_or_else(PoisonError::into_inner) = recorder;
+    pub(super) fn begin(
+        &self,
+        recorder: Option<Recorder>,
+        early: Early,
+        is_whole: bool,
+        keep: bool,
+    ) {
+        *self.told() = Told {
+            recorder,
+            early,
+            heads: Heads::default(),
+        };
         let whole = if is_whole { WHOLE } else { 0 };
         let keep = if keep { KEEP } else { 0 };
         let awaited = ANSWER | SENT | whole | keep;
@@ -137,9 +161,25 @@ impl Wire {
     }
 
     fn note(&self, what: impl FnOnce(&Recorder, Instant)) {
-        if let Some(recorder) = &*self.recorder.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(recorder) = &self.told().recorder {
             what(recorder, ambient::now());
         }
+    }
+
+    /// Reads what comes before the answer, and says whether the answer has begun.
+    fn read_early(&self, bytes: &[u8]) -> bool {
+        let Told { early, heads, .. } = &mut *self.told();
+        let has_begun = heads.read(bytes, early);
+        if heads.are_begun() {
+            self.awaited.fetch_or(EARLY, Ordering::AcqRel);
+        } else {
+            self.awaited.fetch_and(!EARLY, Ordering::AcqRel);
+        }
+        has_begun
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -157,7 +197,10 @@ impl Watch for Wire {
         if awaited & OPENING != 0 {
             self.opens(bytes);
         }
-        if awaited & ANSWER == 0 || is_interim(bytes) {
+        if awaited & ANSWER == 0 {
+            return;
+        }
+        if (awaited & EARLY != 0 || Heads::may_begin(bytes)) && !self.read_early(bytes) {
             return;
         }
         self.awaited.fetch_and(!ANSWER, Ordering::AcqRel);
@@ -201,11 +244,6 @@ impl Watch for Wire {
     }
 }
 
-/// `HTTP/1.1 1xx`: an answer that announces the answer.
-fn is_interim(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"HTTP/1.1 1")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,7 +253,7 @@ mod tests {
     fn the_flush_after_the_whole_request_is_the_moment_it_was_sent() {
         let recorder = Recorder::new(ambient::now(), Phase::Send);
         let wire = Wire::default();
-        wire.begin(Some(recorder.clone()), false, false);
+        wire.begin(Some(recorder.clone()), Early::default(), false, false);
         wire.flushed();
         wire.wrote();
         wire.flushed();
@@ -230,7 +268,7 @@ mod tests {
     fn what_is_written_first_is_kept_where_it_may_be_needed() {
         let wire = Wire::default();
         let path = || Some(wire.written()?.uri.path().to_owned());
-        wire.begin(None, true, true);
+        wire.begin(None, Early::default(), true, true);
         assert_eq!(path(), None, "nothing was written");
         wire.writes(&[
             IoSlice::new(b"GET /one "),
@@ -238,7 +276,7 @@ mod tests {
         ]);
         wire.writes(&[IoSlice::new(b"\r\n")]);
         assert_eq!(path().unwrap(), "/one");
-        wire.begin(None, true, true);
+        wire.begin(None, Early::default(), true, true);
         assert_eq!(path(), None, "that was another request");
         wire.writes(&[IoSlice::new(b"GET /two HTTP/1.1\r\n\r\n")]);
         assert_eq!(path().unwrap(), "/two");
@@ -248,7 +286,7 @@ mod tests {
     fn an_interim_response_is_not_the_answer() {
         let recorder = Recorder::new(ambient::now(), Phase::Wait);
         let wire = Wire::default();
-        wire.begin(Some(recorder.clone()), true, false);
+        wire.begin(Some(recorder.clone()), Early::default(), true, false);
         wire.read(b"HTTP/1.1 103 Early Hints\r\n\r\n");
         assert!(!wire.answered());
         wire.read(b"HTTP/1.1 200 OK\r\n");

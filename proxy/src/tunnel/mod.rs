@@ -21,7 +21,7 @@ use throughline::{
     ambient,
     exchange::Exchange,
     handover::Handover,
-    phase::{Party, Phase, Recorder},
+    phase::{Party, Recorder},
     span::{self, Span},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -56,7 +56,7 @@ impl<H: Send + 'static> Tunnel<H> {
     ) -> Handover {
         let opened = ambient::now();
         if let Some(recorder) = recorder {
-            recorder.enter(Phase::Tunnel, opened);
+            recorder.tunnel(opened);
         }
         let handover = Handover::default();
         let place = handover.clone();

@@ -189,7 +189,6 @@ async fn frames_of_an_unknown_kind_harm_nobody_else() {
 }
 
 #[tokio::test]
-#[ignore = "each is answered, for as long as they come"]
 async fn settings_without_end_end_the_connection() {
     let stand = Stand::start().await;
     let mut peer = stand.peer().await;
@@ -254,17 +253,28 @@ async fn a_peer_that_sends_more_than_its_window_is_cut() {
 }
 
 #[tokio::test]
-#[ignore = "nothing counts them"]
 async fn a_flood_is_counted() {
     let stand = Stand::start().await;
-    let mut peer = stand.peer().await;
-    peer.wire.send(resets(1, 5000, "/never")).await;
-    goaway(&mut peer).await;
-    let seen = |metrics: &throughline_tests::Metrics| {
-        metrics.sum("throughline_http2_floods_total", "kind=\"reset\"") > 0.0
-    };
-    let waited = stand.sidecar.metrics_until("a count of the flood", seen);
-    waited.await;
+    let head = request("GET", "/never");
+    let endless = [
+        frame(HEADERS, 0, 1, &head),
+        frame(CONTINUATION, 0, 1, &block(&[(b"x", b"y")])).repeat(5000),
+    ];
+    for (kind, flood) in [
+        ("reset", resets(1, 5000, "/never")),
+        ("continuation", endless.concat()),
+        ("settings", frame(SETTINGS, 0, 0, &[]).repeat(5000)),
+    ] {
+        let mut peer = stand.peer().await;
+        peer.wire.send(flood).await;
+        goaway(&mut peer).await;
+        let label = format!("kind=\"{kind}\"");
+        let seen = |metrics: &throughline_tests::Metrics| {
+            metrics.sum("throughline_http2_floods_total", &label) == 1.0
+        };
+        let waited = stand.sidecar.metrics_until("a count of the flood", seen);
+        waited.await;
+    }
 }
 
 #[tokio::test]

@@ -86,7 +86,6 @@ async fn a_grpc_status_reaches_the_client_and_the_span() {
 }
 
 #[tokio::test]
-#[ignore = "the span has `rpc.grpc.status_code` alone"]
 async fn the_span_of_a_grpc_call_names_its_service_and_method() {
     let collector = Collector::start().await;
     let app = Upstream::http2(grpc).await;

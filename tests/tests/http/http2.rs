@@ -80,7 +80,7 @@ async fn trailers_pass_both_ways_and_need_not_be_announced() {
 }
 
 #[tokio::test]
-#[ignore = "interim answers of the upstream are dropped"]
+#[ignore = "h2 neither shows interim answers nor sends them"]
 async fn early_hints_pass_in_http2() {
     let scene = scene().await;
     for way in TWO {

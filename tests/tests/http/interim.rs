@@ -29,7 +29,6 @@ async fn an_expectation_reaches_the_upstream_and_its_100_the_client() {
 }
 
 #[tokio::test]
-#[ignore = "the client is told 100 as soon as the request goes on, whatever the upstream says"]
 async fn an_expectation_that_is_refused_is_refused_without_a_100() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -144,7 +143,6 @@ async fn an_answer_after_interim_ones_is_passed() {
 }
 
 #[tokio::test]
-#[ignore = "interim answers of the upstream are dropped"]
 async fn early_hints_are_passed() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -163,7 +161,6 @@ async fn early_hints_are_passed() {
 }
 
 #[tokio::test]
-#[ignore = "interim answers of the upstream are dropped"]
 async fn early_hints_come_before_the_answer_is_there() {
     let scene = Scene::start().await;
     for way in WAYS {
@@ -191,5 +188,63 @@ async fn an_http_1_0_client_gets_no_interim_answer() {
             .send("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")
             .await;
         assert_eq!(client.head().await.status(), 204, "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn interim_answers_keep_their_place_among_pipelined_ones() {
+    let scene = Scene::start().await;
+    for way in WAYS {
+        let one = scene.spell(way, "GET /1 HTTP/1.1\r\nHost: shop\r\n\r\n");
+        let two = scene.spell(way, "GET /2 HTTP/1.1\r\nHost: shop\r\n\r\n");
+        let mut client = scene.client(way).await;
+        client.send([one, two].concat()).await;
+        let mut upstream = scene.accept(way).await;
+        for n in ["1", "2"] {
+            upstream.request().await;
+            // In pieces, and then with the answer in one.
+            upstream.send("HTTP/1.").await;
+            upstream
+                .send(format!("1 103 Early Hints\r\nLink: </{n}>\r\n\r\n"))
+                .await;
+            upstream
+                .send(format!(
+                    "HTTP/1.1 103 Early Hints\r\nLink: </{n}b>\r\n\r\n\
+                     HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n{n}"
+                ))
+                .await;
+            for hint in [n.to_owned(), format!("{n}b")] {
+                let head = client.head().await;
+                assert_eq!(head.status(), 103, "{way:?}");
+                assert_eq!(head.all("link"), [format!("</{hint}>")], "{way:?}");
+            }
+            assert_eq!(client.response().await.text(), n, "{way:?}");
+        }
+        upstream.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_was_refused_may_ask_again_on_a_new_connection() {
+    let scene = Scene::start().await;
+    for way in WAYS {
+        let (mut client, mut upstream) = scene.ask(way, EXPECTING).await;
+        upstream.head().await;
+        // It would keep the connection, but its body is not going to come.
+        upstream
+            .send("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
+            .await;
+        assert_eq!(client.response().await.head.status(), 401, "{way:?}");
+        assert_eq!(client.rest().await, b"", "{way:?}: it is closed");
+        assert_eq!(upstream.rest().await, b"", "{way:?}: and so is this");
+        let (mut client, mut upstream) = scene.ask(way, EXPECTING).await;
+        upstream.head().await;
+        upstream.send("HTTP/1.1 100 Continue\r\n\r\n").await;
+        assert_eq!(client.head().await.status(), 100, "{way:?}");
+        client.send("hello").await;
+        assert_eq!(upstream.exactly(5).await.unwrap(), b"hello", "{way:?}");
+        upstream.send("HTTP/1.1 204 No Content\r\n\r\n").await;
+        assert_eq!(client.head().await.status(), 204, "{way:?}");
+        upstream.close().await;
     }
 }

@@ -62,7 +62,6 @@ async fn an_app_that_is_the_sidecar_itself_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "it turns until there is no connection left, and ends in 503"]
 async fn a_loop_of_two_routes_is_refused() {
     let ports = [free_port(), free_port()];
     let mut sidecars = Vec::new();
@@ -81,7 +80,7 @@ async fn a_loop_of_two_routes_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "it turns until there is no connection left, and ends in 503"]
+#[ignore = "an app is sent no mark: it turns until there is no connection left, and ends in 503"]
 async fn a_loop_of_two_apps_is_refused() {
     let ports = [free_port(), free_port()];
     let mut sidecars = Vec::new();
@@ -95,4 +94,29 @@ async fn a_loop_of_two_apps_is_refused() {
     }
     let answer = raw(sidecars[0].inbound(), GET).await;
     assert!(answer.starts_with("HTTP/1.1 508"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_loop_of_three_routes_is_refused() {
+    let ports = [free_port(), free_port(), free_port()];
+    let mut sidecars = Vec::new();
+    for n in 0..3 {
+        let route = format!("127.0.0.1:{}=127.0.0.1:{}", ports[n], ports[(n + 1) % 3]);
+        let setup = Setup::outbound_alone().flag("routes", &route);
+        sidecars.push(setup.flag("max-connections", "8").start().await);
+    }
+    let answer = raw(sidecars[0].routes()[0], GET).await;
+    assert!(answer.starts_with("HTTP/1.1 508"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_call_is_not_marked_and_an_app_never_sees_a_mark() {
+    let scene = Scene::start().await;
+    for way in [Way::Inbound, Way::Route, Way::Proxy] {
+        let request = "GET /x HTTP/1.1\r\nHost: shop\r\nThroughline-Passed: 0123\r\n\r\n";
+        let (_client, mut upstream) = scene.ask(way, request).await;
+        let head = upstream.request().await.head;
+        let marks = head.all("throughline-passed");
+        assert!(marks.is_empty(), "{way:?}: {marks:?}");
+    }
 }

@@ -178,7 +178,6 @@ async fn an_authority_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "the port is passed on as it is, and the user is cut off"]
 async fn an_authority_that_names_a_user_or_no_port_is_refused() {
     refused(&[
         with(b":authority", b"me@shop"),
@@ -188,7 +187,6 @@ async fn an_authority_that_names_a_user_or_no_port_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "it is passed on"]
 async fn a_scheme_that_is_empty_is_refused() {
     refused(&[with(b":scheme", b"")]).await;
 }
@@ -248,7 +246,6 @@ async fn a_host_that_says_what_the_authority_says_is_the_one_that_is_left() {
 }
 
 #[tokio::test]
-#[ignore = "the authority gives way to Host"]
 async fn a_host_that_says_another_thing_than_the_authority_is_refused_or_gives_way() {
     host_beside(&[b"evil"]).await;
 }

@@ -262,7 +262,7 @@ async fn an_http1_upload_that_breaks_off_is_never_whole_in_http2() {
 }
 
 #[tokio::test]
-#[ignore = "interim answers of the upstream are dropped"]
+#[ignore = "h2 has no way to send an interim answer"]
 async fn early_hints_pass_from_http1_to_http2() {
     let scene = to_http1().await;
     let mut client = Peer::connect(scene.sidecar.inbound(), &[]).await;

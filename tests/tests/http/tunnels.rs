@@ -383,3 +383,20 @@ async fn tunnels_are_offered_in_http2() {
         assert!(says, "{way:?}: {settings:?}");
     }
 }
+
+#[tokio::test]
+async fn tunnels_pass_where_nothing_is_traced() {
+    let scene = Scene::with(|setup| setup.flag("tracing", "off")).await;
+    let opened = [
+        upgraded(&scene, Way::Inbound).await,
+        upgraded(&scene, Way::Proxy).await,
+        tunnel(&scene).await,
+    ];
+    for (mut client, mut upstream) in opened {
+        client.send("up").await;
+        assert_eq!(upstream.exactly(2).await.unwrap(), b"up");
+        upstream.send("down").await;
+        upstream.finish().await;
+        assert_eq!(client.rest().await, b"down");
+    }
+}

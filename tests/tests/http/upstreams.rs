@@ -24,7 +24,12 @@ async fn answer(mut upstream: Wire, bytes: &str, is_reset: bool) {
 /// Whether the client can tell that this is not what it asked for: the answer is a 502, or it has no
 /// end.
 async fn is_broken(client: &mut Wire) -> Result<(), String> {
-    match client.try_response().await {
+    let mut got = client.try_response().await;
+    // What came before the answer is passed, and is none.
+    while matches!(&got, Ok(response) if response.head.status() < 200) {
+        got = client.try_response().await;
+    }
+    match got {
         Ok(response) if response.head.status() == 502 => Ok(()),
         Ok(response) => Err(format!("{} {:?}", response.head.line, response.text())),
         Err(why) if why.starts_with("the end") => Ok(()),

@@ -134,7 +134,6 @@ async fn an_upstream_is_not_asked_more_at_a_time_than_it_allows() {
 }
 
 #[tokio::test]
-#[ignore = "it waits for as long as the one before it takes"]
 async fn a_request_beyond_what_an_upstream_takes_goes_elsewhere_or_is_refused_in_time() {
     let scene = Scene::with(|setup| {
         setup
@@ -154,4 +153,78 @@ async fn a_request_beyond_what_an_upstream_takes_goes_elsewhere_or_is_refused_in
         });
         assert!(came.await.is_ok(), "{way:?}: it waits on");
     }
+}
+
+#[tokio::test]
+async fn a_request_that_finds_no_room_in_time_is_told_so_and_the_next_one_gets_what_is_freed() {
+    let scene = Scene::with(|setup| {
+        setup
+            .flag("app-protocol", "h2c")
+            .flag("connect-timeout", "200ms")
+            .flag("max-connections", "1")
+    })
+    .await;
+    let way = Way::Inbound;
+    let (mut client, mut app) = taken(&scene, way).await;
+    let mut second = Client::http2(scene.sidecar.inbound()).await;
+    let answer = second.get("/second").await;
+    assert_eq!(answer.status, 503);
+    let text = answer.text();
+    assert!(
+        text.contains("queue_timeout in phase queue: no room for 200ms on 1 "),
+        "{text}"
+    );
+    app.answer(1).await;
+    assert_eq!(client.outcome(1).await, Outcome::Answered);
+    client.get(3, "/third").await;
+    app.wait(HEADERS, 3).await;
+    app.answer(3).await;
+    assert_eq!(client.outcome(3).await, Outcome::Answered);
+    assert!(!scene.is_called(way).await, "there was one connection");
+}
+
+#[tokio::test]
+async fn as_many_connections_are_opened_as_the_requests_at_a_time_need() {
+    let scene = scene().await;
+    for way in TWO {
+        let mut client = client(&scene, way, &[]).await;
+        let mut apps = Vec::new();
+        for n in 0..4 {
+            client.get(1 + 2 * n, "/").await;
+            if n % 2 == 0 {
+                apps.push(app(&scene, way, &[(3, 2)]).await);
+            }
+            let app = apps.last_mut().unwrap();
+            app.wait(HEADERS, 1 + n % 2 * 2).await;
+            assert!(app.sync().await, "{way:?}: it knows the limit");
+        }
+        for n in 0..4 {
+            let app = &mut apps[n as usize / 2];
+            app.answer(1 + n % 2 * 2).await;
+            let outcome = client.outcome(1 + 2 * n).await;
+            assert_eq!(outcome, Outcome::Answered, "{way:?}, {n}");
+        }
+        // Then there is room on the first.
+        client.get(9, "/").await;
+        apps[0].wait(HEADERS, 5).await;
+        apps[0].answer(5).await;
+        assert_eq!(client.outcome(9).await, Outcome::Answered, "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_uses_any_more_is_closed() {
+    let scene = Scene::with(|setup| {
+        setup
+            .flag("app-protocol", "h2c")
+            .flag("upstream-idle-timeout", "100ms")
+    })
+    .await;
+    let mut client = client(&scene, Way::Inbound, &[]).await;
+    client.get(1, "/").await;
+    let mut app = app(&scene, Way::Inbound, &[]).await;
+    app.wait(HEADERS, 1).await;
+    app.answer(1).await;
+    assert_eq!(client.outcome(1).await, Outcome::Answered);
+    while app.next().await.is_some() {}
 }

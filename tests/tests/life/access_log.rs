@@ -192,13 +192,14 @@ async fn a_full_disk_costs_lines_that_are_counted_and_nothing_else() {
     sidecar
         .metrics_until("the lost lines", |metrics| metrics.value(lost) == 20.0)
         .await;
-    assert_eq!(
+    let said = || {
         sidecar
             .log()
             .matches("access log cannot be written")
-            .count(),
-        1
-    );
+            .count()
+    };
+    until("the word about it", async || (said() > 0).then_some(())).await;
+    assert_eq!(said(), 1);
     fs::remove_file(&path).unwrap();
     until("a file with room", async || path.exists().then_some(())).await;
     assert_eq!(client.get("/kept").await.text(), "app");

@@ -95,7 +95,11 @@ async fn sighup_changes_what_can_change_on_connections_that_are_open() {
         "nothing of what was before"
     );
 
-    let log = sidecar.log();
+    let log = until("what needs a restart", async || {
+        let log = sidecar.log();
+        log.contains("after a restart").then_some(log)
+    })
+    .await;
     assert!(
         log.contains("reloaded: routes, shutdown_grace, sampler"),
         "{log}"
@@ -141,12 +145,16 @@ async fn a_bad_file_is_refused_with_its_reason_and_the_old_one_stays() {
         let page = configuration(&sidecar).await;
         let error = page["reload"]["error"].as_str().unwrap().to_owned();
         assert!(error.contains(why), "{error}");
-        let log = sidecar.log();
-        let said = log
-            .lines()
-            .rfind(|line| line.contains("not reloaded"))
-            .unwrap();
-        assert!(said.contains("ERROR") && said.contains(why), "{said}");
+        until("the line that says why", async || {
+            let log = sidecar.log();
+            let is_said = |line: &str| {
+                ["ERROR", "not reloaded", why]
+                    .iter()
+                    .all(|part| line.contains(part))
+            };
+            log.lines().any(is_said).then_some(())
+        })
+        .await;
         assert_eq!(setting(&page, "sampler")["value"], "always_off");
         assert_eq!(
             sidecar.ask_admin("/log-level").await,

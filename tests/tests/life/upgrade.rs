@@ -10,7 +10,9 @@ use std::{
 };
 
 use http::{Request, Response};
-use throughline_tests::{Answer, Client, Setup, Sidecar, Upstream, empty, text, until};
+use throughline_tests::{
+    Answer, Client, Collector, Kind, Protocol, Setup, Sidecar, Span, Upstream, empty, text, until,
+};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
@@ -44,7 +46,7 @@ async fn slow_app() -> (Upstream, Arc<AtomicUsize>, Arc<Semaphore>) {
         async move {
             if request.uri().path().starts_with("/slow") {
                 count.fetch_add(1, Ordering::SeqCst);
-                let _ = held.acquire().await;
+                held.acquire().await.unwrap().forget();
             }
             Response::new(text(request.uri().path().to_owned()))
         }
@@ -140,6 +142,69 @@ async fn nothing_is_refused_or_lost_when_another_process_takes_over_under_load()
 }
 
 #[tokio::test]
+async fn no_parent_is_worked_out_while_another_process_has_some_of_the_requests() {
+    let (app, arrived, gate) = slow_app().await;
+    let upstream = named("upstream").await;
+    let collector = Collector::start().await;
+    let (_directory, socket) = place();
+    let setup = beside(&app, &socket).exporting(&collector, Protocol::Http);
+    let mut old = setup.start().await;
+    let ask = |sidecar: &Sidecar, path: &'static str| {
+        let at = sidecar.inbound();
+        tokio::spawn(async move { Client::http1(at).await.get(path).await.status })
+    };
+    let came = async |count| {
+        until("a request at the app", async || {
+            (arrived.load(Ordering::SeqCst) == count).then_some(())
+        })
+        .await;
+    };
+    // A connection of the app that it keeps: it stays with the process that took it.
+    let mut kept = Client::http1(old.outbound()).await;
+    let first = ask(&old, "/slow1");
+    came(1).await;
+    let to = |path: &str| {
+        let request = Request::get(format!("http://{}{path}", upstream.address()));
+        request.body(empty()).unwrap()
+    };
+    kept.ask(to("/before")).await;
+    let new = setup.start().await;
+    until("the end of the old one's part", async || {
+        old.log()
+            .contains("another process has taken over")
+            .then_some(())
+    })
+    .await;
+    let second = ask(&new, "/slow2");
+    came(2).await;
+    kept.ask(to("/by_the_old")).await;
+    // Either of them may take it.
+    call(&new, &upstream, "/by_any").await;
+    gate.add_permits(1);
+    assert_eq!(first.await.unwrap(), 200);
+    assert_eq!(old.wait().await, 0);
+    until("a call that is told by itself", async || {
+        call(&new, &upstream, "/after").await;
+        let spans = collector.spans();
+        let is_told = |span: &Span| {
+            let evidence = span.text("throughline.parent.evidence");
+            span.path() == "/after" && evidence == "sole_candidate"
+        };
+        spans.iter().any(is_told).then_some(())
+    })
+    .await;
+    gate.add_permits(1);
+    assert_eq!(second.await.unwrap(), 200);
+    let evidence = async |path: &str| {
+        let span = collector.span(Kind::Client, path).await;
+        span.text("throughline.parent.evidence").to_owned()
+    };
+    assert_eq!(evidence("/before").await, "sole_candidate");
+    assert_eq!(evidence("/by_the_old").await, "open");
+    assert_eq!(evidence("/by_any").await, "open");
+}
+
+#[tokio::test]
 async fn one_that_cannot_start_leaves_the_old_one_as_it_was() {
     let app = named("app").await;
     let upstream = named("upstream").await;
@@ -157,11 +222,11 @@ async fn one_that_cannot_start_leaves_the_old_one_as_it_was() {
         assert_eq!(call(&old, &upstream, "/x").await, "upstream");
     }
     assert_eq!(old.ended(), None);
-    assert!(
-        old.log().contains("was to take over and did not"),
-        "{}",
-        old.log()
-    );
+    until("that it goes on", async || {
+        let log = old.log();
+        log.contains("was to take over and did not").then_some(())
+    })
+    .await;
     // With another route, that is the new one's own.
     let route = format!("127.0.0.1:0={}", upstream.address());
     let new = beside(&app, &socket).flag("route", &route).start().await;

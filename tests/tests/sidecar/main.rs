@@ -18,6 +18,7 @@ mod sdks;
 mod shutdown;
 mod streaming;
 mod timeouts;
+mod tunnels;
 mod values;
 mod versions;
 

@@ -2,17 +2,18 @@
 
 use http::{Request, Response};
 use throughline_tests::{
-    Authority, Client, Collector, Kind, Protocol, Setup, Sidecar, Upstream, curl, empty, raw, text,
+    Authority, Client, Collector, Kind, PATIENCE, Protocol, Setup, Sidecar, Upstream, curl, raw,
+    text,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use tokio_rustls::TlsAcceptor;
 
 use super::{
     app,
     clients::{ask, ask_host, client, connect, s_client},
-    ok,
 };
 
 async fn sidecar(app: &Upstream, ca: &Authority) -> Sidecar {
@@ -245,5 +246,51 @@ async fn an_app_that_speaks_http2_is_asked_over_its_own_connection() {
         .await;
     let answer = ask(sidecar.inbound(), "/", &ca, &["--http2"]).await;
     assert_eq!((answer.status, &*answer.body), (200, "Some(\"http\")"));
-    let _ = (empty(), ok());
+}
+
+#[tokio::test]
+async fn a_websocket_passes_over_tls_on_both_sides_of_the_sidecar() {
+    let ca = Authority::new("house");
+    let (shop, own) = (
+        ca.issue("shop", &["shop.example"]),
+        ca.issue("app", &["127.0.0.1"]),
+    );
+    let acceptor = TlsAcceptor::from(ca.server(&own, &["http/1.1"], false));
+    let app = Upstream::raw(move |stream, _| {
+        let acceptor = acceptor.clone();
+        async move {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            head(&mut stream).await;
+            let agreed = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+            stream.write_all(agreed).await.unwrap();
+            let (mut from, mut to) = tokio::io::split(stream);
+            let _ = tokio::io::copy(&mut from, &mut to).await;
+        }
+    })
+    .await;
+    let sidecar = Setup::default()
+        .flag("app", &format!("https://{}", app.address()))
+        .flag("upstream-ca", &ca.file())
+        .flag("inbound-tls", &shop.flag())
+        .start()
+        .await;
+    let mut client = connect(sidecar.inbound(), &ca, &["http/1.1"]).await;
+    let asked = b"GET /ws HTTP/1.1\r\nhost: shop.example\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    client.write_all(asked).await.unwrap();
+    let agreed = head(&mut client).await;
+    assert!(agreed.starts_with("HTTP/1.1 101 "), "{agreed}");
+    client.write_all(b"there and back").await.unwrap();
+    let mut back = [0; 14];
+    client.read_exact(&mut back).await.unwrap();
+    assert_eq!(&back, b"there and back");
+}
+
+/// A message's head, read to its end and no further.
+async fn head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        let byte = tokio::time::timeout(PATIENCE, stream.read_u8()).await;
+        head.push(char::from(byte.unwrap().unwrap()));
+    }
+    head
 }

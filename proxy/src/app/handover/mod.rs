@@ -142,10 +142,22 @@ impl Taken {
         Some(listeners.remove(index).listener)
     }
 
-    /// We are ready: the process before may go, and the next may come.
-    pub(super) fn ready(self, listeners: Vec<Named>) -> io::Result<Option<Successor>> {
-        if let Some(before) = &self.before {
-            wire::send(before, &[READY.to_owned()], &[])?;
+    /// We are ready: the process before may go, and the next may come. When the one before is gone,
+    /// `alone` is called.
+    pub(super) fn ready(
+        self,
+        listeners: Vec<Named>,
+        alone: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Option<Successor>> {
+        if let Some(before) = self.before {
+            wire::send(&before, &[READY.to_owned()], &[])?;
+            before.set_read_timeout(None)?;
+            let waiting = thread::Builder::new().name("throughline-before".to_owned());
+            waiting.spawn(move || {
+                // It says nothing any more, and its end is the end of the stream.
+                let _ = wire::receive(&before);
+                alone();
+            })?;
         }
         let Some((path, socket)) = self.socket else {
             return Ok(None);
@@ -170,7 +182,7 @@ fn serve(path: &Path) -> io::Result<UnixListener> {
 /// Waits, on a thread of its own, for the process that takes over.
 #[derive(Debug)]
 pub(super) struct Successor {
-    is_ready: oneshot::Receiver<()>,
+    is_ready: oneshot::Receiver<UnixStream>,
     path: PathBuf,
     listeners: Shared,
 }
@@ -188,10 +200,10 @@ impl Successor {
             .name("throughline-upgrade".to_owned())
             .spawn(move || {
                 for stream in socket.incoming() {
-                    match stream.map_err(Into::into).and_then(|s| offer(&s, &socket, &listeners)) {
-                        Ok(()) => {
+                    match stream.map_err(Into::into).and_then(|s| offer(s, &socket, &listeners)) {
+                        Ok(stream) => {
                             *lock(&listeners) = None;
-                            let _ = tell.send(());
+                            let _ = tell.send(stream);
                             return;
                         }
                         Err(error) => tracing::warn!(
@@ -207,10 +219,12 @@ impl Successor {
         })
     }
 
-    /// Waits until another process has taken over; for ever, if none does.
-    pub(super) async fn is_ready(&mut self) {
-        if (&mut self.is_ready).await.is_err() {
-            std::future::pending().await
+    /// Waits until another process has taken over; for ever, if none does. It sees by the end of the
+    /// stream that we are gone.
+    pub(super) async fn is_ready(&mut self) -> UnixStream {
+        match (&mut self.is_ready).await {
+            Ok(stream) => stream,
+            Err(_) => std::future::pending().await,
         }
     }
 
@@ -227,14 +241,18 @@ fn lock(listeners: &Shared) -> MutexGuard<'_, Option<Vec<Named>>> {
 }
 
 /// Hands everything over to whoever is at the other end, and waits until it is ready.
-fn offer(stream: &UnixStream, socket: &UnixListener, listeners: &Shared) -> anyhow::Result<()> {
-    let peer = rustix::net::sockopt::socket_peercred(stream)?.uid;
+fn offer(
+    stream: UnixStream,
+    socket: &UnixListener,
+    listeners: &Shared,
+) -> anyhow::Result<UnixStream> {
+    let peer = rustix::net::sockopt::socket_peercred(&stream)?.uid;
     if !peer.is_root() && peer != rustix::process::getuid() {
         bail!("it runs as another user, {}", peer.as_raw());
     }
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let (asked, _) = wire::receive(stream)?;
+    let (asked, _) = wire::receive(&stream)?;
     if asked != [TAKE_OVER] {
         bail!("it does not speak as we do");
     }
@@ -256,13 +274,13 @@ fn offer(stream: &UnixStream, socket: &UnixListener, listeners: &Shared) -> anyh
     if fds.len() > MAX_FDS {
         bail!("{} listeners are more than can be handed over", fds.len());
     }
-    wire::send(stream, &lines, &fds)?;
+    wire::send(&stream, &lines, &fds)?;
     drop(held);
     tracing::info!("another process has the listeners, and is starting");
     stream.set_read_timeout(Some(START))?;
-    let (answer, _) = wire::receive(stream).context("it ended before it was ready")?;
+    let (answer, _) = wire::receive(&stream).context("it ended before it was ready")?;
     match &answer[..] {
-        [answer] if answer == READY => Ok(()),
+        [answer] if answer == READY => Ok(stream),
         _ => bail!("it does not speak as we do"),
     }
 }
@@ -291,7 +309,7 @@ mod tests {
         let taken = Taken::at(path).unwrap();
         assert!(!taken.is_successor());
         let ((one, at), (other, other_at)) = (named("inbound"), named("routes"));
-        let successor = taken.ready(vec![one, other]).unwrap().unwrap();
+        let successor = taken.ready(vec![one, other], || {}).unwrap().unwrap();
         (successor, [at, other_at])
     }
 
@@ -316,7 +334,7 @@ mod tests {
                     listener,
                 });
             }
-            let next = taken.ready(had).unwrap().unwrap();
+            let next = taken.ready(had, || {}).unwrap().unwrap();
             successor.is_ready().await;
             successor = next;
         }
@@ -339,7 +357,7 @@ mod tests {
         let listener = taken.listener("inbound", any()).unwrap();
         assert_eq!(listener.local_addr().unwrap(), addresses[0]);
         assert!(successor.is_ready.try_recv().is_err(), "the first goes on");
-        let _next = taken.ready(Vec::new()).unwrap();
+        let _next = taken.ready(Vec::new(), || {}).unwrap();
         successor.is_ready().await;
     }
 

@@ -256,6 +256,11 @@ impl<T: Copy> Filter<T> {
         }
     }
 
+    /// A request begins of which nothing is known but that it is there.
+    pub fn begin_unknown(&mut self) {
+        self.crowd += 1;
+    }
+
     /// A request ends that [`begin`](Self::begin) did not take.
     pub fn end_unknown(&mut self) {
         self.crowd = self.crowd.saturating_sub(1);

@@ -1,0 +1,6 @@
+//! The target of a CONNECT.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| throughline_proxy_fuzz::connect(input));
