@@ -15,7 +15,6 @@ use throughline::{ambient, phase::Recorder};
 use super::{
     Cause, Upstream,
     early::{Early, Gate},
-    gate::Pass,
     http2::Slot,
     kept::{Kept, Reading},
     limits::Limits,
@@ -286,19 +285,13 @@ pub enum BodyError {
 pub(super) struct Returning<B> {
     upstream: Arc<Upstream<B>>,
     connection: KeptConnection<B>,
-    _pass: Pass,
 }
 
 impl<B> Returning<B> {
-    pub(super) fn new(
-        upstream: Arc<Upstream<B>>,
-        connection: KeptConnection<B>,
-        pass: Pass,
-    ) -> Self {
+    pub(super) fn new(upstream: Arc<Upstream<B>>, connection: KeptConnection<B>) -> Self {
         Self {
             upstream,
             connection,
-            _pass: pass,
         }
     }
 

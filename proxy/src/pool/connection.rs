@@ -8,7 +8,7 @@ use throughline::{
     tls::Handshake,
 };
 
-use super::{dial::Dialled, wire::Wire};
+use super::{dial::Dialled, gate::Pass, wire::Wire};
 use crate::processes::{Carried, Socket};
 
 /// An open connection, of either protocol.
@@ -24,6 +24,8 @@ pub(super) struct Connection<S> {
     pub(super) opened: Instant,
     pub(super) used: u64,
     pub(super) idle_since: Instant,
+    /// Its place among the connections that carry a request, while it does.
+    pub(super) pass: Option<Pass>,
     /// Which news of where its name leads to it was held against.
     pub(super) epoch: u64,
 }
@@ -65,6 +67,7 @@ impl<S> Connection<S> {
             opened: now,
             used: 0,
             idle_since: now,
+            pass: None,
             epoch: 0,
         }
     }

@@ -138,7 +138,8 @@ where
             if !wire.is_request_sent() {
                 connection.sender.go_alone();
             }
-            let returning = Returning::new(self.clone(), connection, permit);
+            connection.pass = Some(permit);
+            let returning = Returning::new(self.clone(), connection);
             return Ok(Switch::Declined(
                 response.map(|body| ResponseBody::http1(body, returning)),
             ));

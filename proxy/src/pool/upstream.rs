@@ -308,23 +308,28 @@ where
         recorder: Option<&Recorder>,
         carried: Option<&Carried>,
     ) -> Result<Response<ResponseBody<B>>, Error> {
-        let permit = match self.connections.try_enter() {
-            Some(pass) => pass,
-            None => Box::pin(self.connections.enter(&self.queue)).await?,
-        };
         headers::into_http1(request);
         headers::in_chunks(request);
         for _ in 0..MAX_REPLACED {
-            let (mut connection, now) = match self.checkout().await {
-                Some(had) => had,
-                None => match Box::pin(self.dial(recorder)).await? {
-                    Opened::Http1(connection) => (connection, ambient::now()),
-                    Opened::Http2 => {
-                        drop(permit);
-                        let over_http2 = self.over_http2(request, recorder, carried, false);
-                        return Box::pin(over_http2).await;
-                    }
-                },
+            let (mut connection, now) = {
+                let permit = match self.connections.try_enter() {
+                    Some(pass) => pass,
+                    None => Box::pin(self.connections.enter(&self.queue)).await?,
+                };
+                let (mut connection, now) = match self.checkout().await {
+                    Some(had) => had,
+                    None => match Box::pin(self.dial(recorder)).await? {
+                        Opened::Http1(connection) => (connection, ambient::now()),
+                        Opened::Http2 => {
+                            drop(permit);
+                            let over_http2 = self.over_http2(request, recorder, carried, false);
+                            return Box::pin(over_http2).await;
+                        }
+                    },
+                };
+                // There, and not here: this future is as large as all that it holds at once.
+                connection.pass = Some(permit);
+                (connection, now)
             };
             connection.take(recorder, now);
             connection.carries(carried);
@@ -367,7 +372,7 @@ where
                     // Its framing was for this connection; the caller's is made anew.
                     *response.version_mut() = Version::HTTP_11;
                     self.speech.heard_http1();
-                    let returning = Returning::new(self.clone(), connection, permit);
+                    let returning = Returning::new(self.clone(), connection);
                     return Ok(response.map(|body| ResponseBody::http1(body, returning)));
                 }
                 Err(error) => error,
@@ -378,11 +383,18 @@ where
             if speaks_http2 {
                 self.speech.refused_http1();
             }
-            if let Some(unsent) = error.take_message() {
-                *request = unsent;
+            // Out of the condition: what is taken in one lives, and has room, to the end of its block.
+            let is_unsent = match error.take_message() {
+                Some(unsent) => {
+                    *request = unsent;
+                    true
+                }
+                None => false,
+            };
+            if is_unsent {
                 if self.speech.choose(false, self.origin.is_tls()) == Spoken::Http2 {
                     // It opened with SETTINGS before anything was written, and always would.
-                    drop(permit);
+                    drop(connection);
                     return Box::pin(self.over_http2(request, recorder, carried, false)).await;
                 }
                 continue;
@@ -784,6 +796,8 @@ pub(crate) fn taken<B: Body>(request: &mut Request<RequestBody<B>>) -> Request<R
 impl<B> Upstream<B> {
     /// Takes a connection back after its answer was read to the end.
     pub(super) fn give_back(&self, mut connection: Kept<B>) {
+        // Until it is among the idle: whoever is next finds it there.
+        let _pass = connection.pass.take();
         connection.sender.rest();
         if connection.sender.is_closed() {
             return;
@@ -863,6 +877,6 @@ mod tests {
         let upstream = pool.upstream(&Origin::http("app", 80), Protocol::Http1);
         let mut request = Request::new(RequestBody::empty());
         let carried = upstream.send(&mut request, None);
-        assert!(size_of_val(&carried) < 1024, "{}", size_of_val(&carried));
+        assert!(size_of_val(&carried) < 896, "{}", size_of_val(&carried));
     }
 }
