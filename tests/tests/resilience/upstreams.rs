@@ -299,3 +299,52 @@ async fn the_one_with_fewer_open_requests_is_asked() {
     let ones = names.iter().filter(|name| *name == "one").count();
     assert_eq!(ones, 3, "{names:?}");
 }
+
+#[tokio::test]
+async fn a_reload_keeps_what_is_known_of_upstreams_and_checks_those_that_are_new() {
+    let (one, two) = two().await;
+    let three = Named::new("three").await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("throughline.yaml");
+    let write = |upstreams: [&Named; 2], log: &str| {
+        let [one, two] = upstreams.map(|named| named.upstream.address());
+        let text = format!(
+            "log: {log}\nroutes:\n- listen: 127.0.0.1:0\n  upstream: [\"{one}\", \"{two}\"]\n  \
+             balance: round_robin\n  check: /healthz\n  check_interval: 50ms\n"
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    write([&one, &two], "info");
+    let sidecar = throughline_tests::Setup::outbound_alone()
+        .flag("config", file.to_str().unwrap())
+        .start()
+        .await;
+    let reload = async |times: f64| {
+        sidecar.signal(rustix::process::Signal::HUP);
+        let applied = "throughline_config_reloads_total{outcome=\"applied\"}";
+        sidecar
+            .metrics_until("the reload", |metrics| metrics.value(applied) >= times)
+            .await
+    };
+    one.is_ill.store(true, Ordering::SeqCst);
+    one.is_healthy(&sidecar, false).await;
+    assert_eq!(answers(&sidecar, 2).await, ["two"; 2]);
+
+    write([&one, &two], "debug");
+    let metrics = reload(1.0).await;
+    let asked = metrics.sum("throughline_upstream_requests_total", "");
+    assert_eq!(asked, 2.0, "the counts are those from before");
+    assert_eq!(metrics.sum("throughline_upstream_healthy", ""), 1.0);
+    assert_eq!(answers(&sidecar, 2).await, ["two"; 2]);
+
+    write([&one, &three], "debug");
+    reload(2.0).await;
+    one.is_healthy(&sidecar, false).await;
+    assert_eq!(answers(&sidecar, 2).await, ["three"; 2]);
+    let gone = format!("address=\"{}\"", two.upstream.address());
+    let metrics = sidecar.metrics().await;
+    assert_eq!(
+        metrics.sum("throughline_upstream_requests_total", &gone),
+        0.0
+    );
+}
