@@ -2,6 +2,7 @@
 
 use super::{
     decision::MAX_NAMED,
+    forks::Forks,
     mixtures::Mixtures,
     outlook::Outlooks,
     request::Standing,
@@ -41,6 +42,7 @@ impl Claims {
     pub(super) fn ask<T: Copy>(
         &mut self,
         requests: &Requests<T>,
+        forks: &Forks,
         mut outlooks: Option<Outlooks<'_>>,
         weigh: impl Fn(RequestKey) -> f32,
     ) {
@@ -57,7 +59,9 @@ impl Claims {
             if let Some(standing) = entry.request.standing(outlooks) {
                 self.add(key.slot(), weight, standing);
             } else if let Some(standing) =
-                entry.request.mixed_standing(outlooks, &mut self.mixtures)
+                entry
+                    .request
+                    .mixed_standing(outlooks, forks, &mut self.mixtures)
             {
                 self.add(key.slot(), weight, standing);
             }

@@ -23,6 +23,7 @@ mod claims;
 mod decision;
 mod delays;
 mod filter;
+mod forks;
 mod guards;
 mod joint;
 mod kept;
