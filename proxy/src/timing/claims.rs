@@ -61,7 +61,11 @@ impl Claims {
             } else if let Some(standing) =
                 entry
                     .request
-                    .mixed_standing(outlooks, forks, &mut self.mixtures)
+                    .forked_standing(outlooks, forks, &mut self.mixtures)
+            {
+                self.add(key.slot(), weight, standing);
+            } else if let Some(standing) =
+                entry.request.mixed_standing(outlooks, &mut self.mixtures)
             {
                 self.add(key.slot(), weight, standing);
             }

@@ -124,12 +124,39 @@ impl Request {
         })
     }
 
+    /// Where it stands if it forked, what it is worth on either way being added to `mixtures`.
+    #[inline]
+    pub(super) fn forked_standing(
+        &self,
+        outlooks: &mut Outlooks<'_>,
+        forks: &Forks,
+        mixtures: &mut Mixtures,
+    ) -> Option<Standing> {
+        let ([first], Some(fork)) = (self.hypotheses.as_slice(), self.fork) else {
+            return None;
+        };
+        let way = forks.way(fork)?;
+        let worth = Worth::new(first.weight, outlooks.of(first.state, first.since));
+        let other = Worth::new(fork.weight, outlooks.of(way.state, way.since));
+        let (place, rate) = mixtures.add_two(worth, other);
+        let (state, since) = if fork.weight >= first.weight {
+            (way.state, way.since)
+        } else {
+            (first.state, first.since)
+        };
+        Some(Standing {
+            rate,
+            state,
+            since,
+            mixture: Some(place),
+        })
+    }
+
     /// Where it stands if it has several, what they are worth being added to `mixtures`.
     #[inline]
     pub(super) fn mixed_standing(
         &self,
         outlooks: &mut Outlooks<'_>,
-        forks: &Forks,
         mixtures: &mut Mixtures,
     ) -> Option<Standing> {
         let (first, others) = self.hypotheses.split_first()?;
@@ -139,27 +166,6 @@ impl Request {
         };
         let mut likeliest = first;
         let first = worth(first);
-        if let Some(fork) = self.fork {
-            let way = forks.way(fork)?;
-            let weight = fork.weight;
-            let other = Worth::new(weight, outlooks.of(way.state, way.since));
-            let (place, rate) = mixtures.add_two(first, other);
-            let is_likelier = weight >= likeliest.weight;
-            return Some(Standing {
-                rate,
-                state: if is_likelier {
-                    way.state
-                } else {
-                    likeliest.state
-                },
-                since: if is_likelier {
-                    way.since
-                } else {
-                    likeliest.since
-                },
-                mixture: Some(place),
-            });
-        }
         let others = others.iter().inspect(|other| {
             if other.weight >= likeliest.weight {
                 likeliest = other;

@@ -124,7 +124,8 @@ impl<T: Copy> Filter<T> {
                 .expect(bit, f64::from(candidates.background + odds));
             contested.begin(noted);
         }
-        self.settle_where_all_ended();
+        // Whoever waits for the decision need not wait for what is learnt from the calls before it.
+        self.may_settle = true;
         Some(key)
     }
 

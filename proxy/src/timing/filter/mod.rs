@@ -88,6 +88,8 @@ pub struct Filter<T> {
     clock: Clock,
     last: Option<u64>,
     settled: Vec<Settled<T>>,
+    /// Whether there may be a call that is to be settled before anything else happens.
+    may_settle: bool,
     claims: Claims,
     scratch: Scratch,
     /// Of requests that are forgotten, for those to come.
@@ -118,6 +120,7 @@ impl<T: Copy> Filter<T> {
             clock: Clock::default(),
             last: None,
             settled: Vec::new(),
+            may_settle: false,
             claims: Claims::default(),
             scratch: Scratch::default(),
             spare: Vec::new(),
@@ -309,6 +312,9 @@ impl<T: Copy> Filter<T> {
 
     /// Time has passed.
     fn tick(&mut self, now: u64) {
+        if std::mem::take(&mut self.may_settle) {
+            self.settle_where_all_ended();
+        }
         let passed = seconds(now.saturating_sub(self.last.unwrap_or(now)));
         if self.requests.open() == 0 {
             self.clock.idle += passed;
