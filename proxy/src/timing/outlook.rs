@@ -87,6 +87,7 @@ impl<'s> Outlooks<'s> {
 }
 
 impl<'s> Known<'s> {
+    #[inline(never)]
     fn new(state: u32, delays: &'s Delays, event: Event, now: u64) -> Self {
         let hazards = delays.hazards(event);
         Self {
@@ -102,6 +103,7 @@ impl<'s> Known<'s> {
         }
     }
 
+    #[inline]
     fn ask(&mut self, since: u64, delay: u64, ticks: &Ticks) {
         let bin = bin(delay);
         self.since = since;

@@ -272,31 +272,12 @@ impl Request {
         states: &mut States,
         scratch: &mut Scratch,
     ) -> Set {
-        let place = claim.standing.mixture;
-        let alone;
-        let mixture = match place.and_then(|place| mixtures.get(place)) {
-            Some(mixture) => mixture,
-            None => {
-                alone = Mixture::of_one(only(claim.standing, disputed.now, states));
-                &alone
-            }
-        };
-        let cut = Cut::new(mixture, claim.weight, message(claim.odds, disputed.all));
         let own = disputed.call.set();
-        let only_first = cut.and_then(|cut| cut.only_first(mixture));
-        let worths = only_first.map(|with| [mixture.first.without, with]);
-        let made = match self.fork_only_first(worths, disputed.call, forks, states) {
+        let made = match self.fork_only_first(disputed, claim, mixtures, forks, states) {
             Some(made) => made,
             None => {
                 self.split_at_fork(forks, states);
-                let each = mixtures.each(mixture);
-                let Scratch { kept, .. } = scratch;
-                kept.clear();
-                match cut {
-                    Some(cut) => cut.keep(each, disputed.max_hypotheses, kept),
-                    None => keep_any(each, disputed.max_hypotheses, kept),
-                }
-                self.split(disputed, states, scratch)
+                self.split(disputed, claim, mixtures, states, scratch)
             }
         };
         let over = (self.contested | own).without(made);
@@ -304,23 +285,26 @@ impl Request {
         over
     }
 
-    /// Keeps the first hypothesis alone, and notes that it may have made a call, if it is worth something
-    /// then. Says which contested calls it made. In a crowd it is mostly so.
+    /// Keeps the first hypothesis alone, and notes that it may have made a call, if nothing else is worth
+    /// keeping. Says which contested calls it made then. In a crowd it is mostly so.
     #[inline]
     fn fork_only_first(
         &mut self,
-        worths: Option<[f32; 2]>,
-        call: Bit,
+        disputed: &Disputed,
+        claim: &Claim,
+        mixtures: &Mixtures,
         forks: &mut Forks,
         states: &mut States,
     ) -> Option<Set> {
-        let [without, with] = worths?;
+        let mixture = mixtures.get(claim.standing.mixture?)?;
+        let cut = Cut::new(mixture, claim.weight, message(claim.odds, disputed.all))?;
+        let with = cut.only_first(mixture)?;
         let first = self.hypotheses.first_mut()?;
-        let kept = without + with;
+        let kept = mixture.first.without + with;
         let [stays, makes] = shares([first.weight / kept, with / kept]);
-        self.fork = Some(forks.fork(call, first.state, makes, states)?);
+        self.fork = Some(forks.fork(disputed.call, first.state, makes, states)?);
         first.weight = stays;
-        let made = first.made | call.set();
+        let made = first.made | disputed.call.set();
         self.hypotheses.truncate(1);
         Some(made)
     }
@@ -344,13 +328,33 @@ impl Request {
         }
     }
 
-    /// Splits hypotheses into those halves that are kept. Says which contested calls any of them made.
+    /// Splits hypotheses into two halves each, of which the likely are kept. Says which contested calls any
+    /// of them made.
+    // Apart from what is done for each request of a crowd, which would else have no registers left.
+    #[inline(never)]
     fn split(
         &mut self,
         disputed: &Disputed,
+        claim: &Claim,
+        mixtures: &Mixtures,
         states: &mut States,
         Scratch { kept, next }: &mut Scratch,
     ) -> Set {
+        let place = claim.standing.mixture;
+        let alone;
+        let mixture = match place.and_then(|place| mixtures.get(place)) {
+            Some(mixture) => mixture,
+            None => {
+                alone = Mixture::of_one(only(claim.standing, disputed.now, states));
+                &alone
+            }
+        };
+        let each = mixtures.each(mixture);
+        kept.clear();
+        match Cut::new(mixture, claim.weight, message(claim.odds, disputed.all)) {
+            Some(cut) => cut.keep(each, disputed.max_hypotheses, kept),
+            None => keep_any(each, disputed.max_hypotheses, kept),
+        }
         let Disputed { kind, now, .. } = *disputed;
         let (own, step) = (
             disputed.call.set(),
