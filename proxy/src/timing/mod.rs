@@ -25,6 +25,7 @@ mod delays;
 mod filter;
 mod forks;
 mod guards;
+mod hypothesis;
 mod joint;
 mod kept;
 mod mixtures;

@@ -5,29 +5,17 @@ use super::{
     claims::Claim,
     delays::Event,
     forks::{Fork, Forks, LEAST},
+    hypothesis::Hypothesis,
     joint::{Bit, Set},
     kept::{Cut, Half, keep_any},
     mixtures::{Mixture, Mixtures, Worth},
     outlook::Outlooks,
-    path::{BEGINNING, Path, Visit},
+    path::{BEGINNING, Path},
     states::{States, Step},
 };
 
 /// The most hypotheses of a request, where few requests are open.
 pub(super) const MAX_HYPOTHESES: usize = 24;
-
-/// One thing that a request may have done.
-#[derive(Clone, Copy, Debug)]
-struct Hypothesis {
-    /// How likely it was when its state began, relative to the others.
-    weight: f32,
-    state: u32,
-    since: u64,
-    /// The last step on the way here.
-    step: u32,
-    /// The contested calls that were made.
-    made: Set,
-}
 
 /// Where a request stands when a call begins.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +124,7 @@ impl Request {
             return None;
         };
         let way = forks.way(fork)?;
-        let worth = Worth::new(first.weight, outlooks.of(first.state, first.since));
+        let worth = Worth::new(first.weight, outlooks.of_one(first.state, first.since));
         let other = Worth::new(fork.weight, outlooks.of(way.state, way.since));
         let (place, rate) = mixtures.add_two(worth, other);
         let (state, since) = if fork.weight >= first.weight {
@@ -364,7 +352,9 @@ impl Request {
         let mut made = Set::default();
         let sum: f32 = kept.iter().map(|half| half.value).sum();
         for half in kept.iter() {
-            let mut hypothesis = self.hypotheses[usize::from(half.of)];
+            let Some(mut hypothesis) = self.hypotheses.get(usize::from(half.of)).copied() else {
+                continue;
+            };
             if half.makes {
                 hypothesis = hypothesis.making(half.value, own, step, &mut self.path, states);
             }
@@ -443,7 +433,8 @@ impl Request {
     /// How many hypotheses and visits there are.
     #[cfg(test)]
     pub(super) fn sizes(&self) -> (usize, usize) {
-        (self.hypotheses.len(), self.path.len())
+        let forked = usize::from(self.fork.is_some());
+        (self.hypotheses.len() + forked, self.path.len())
     }
 
     /// Weights are shares of their sum.
@@ -453,45 +444,6 @@ impl Request {
         for hypothesis in &mut self.hypotheses {
             let share = hypothesis.weight / sum;
             hypothesis.weight = if is_something { share } else { 1.0 };
-        }
-    }
-}
-
-impl Hypothesis {
-    /// What it is now in ended with `event`, or was cut short; the state is yet to be changed.
-    #[inline]
-    fn step(&mut self, now: u64, event: Option<Event>, path: &mut Path) {
-        self.step = path.step(Visit {
-            before: self.step,
-            state: self.state,
-            event,
-            delay: now.saturating_sub(self.since),
-        });
-        self.since = now;
-    }
-
-    /// The same request, if it made a contested call, with the weight of that.
-    #[inline]
-    fn making(
-        &self,
-        weight: f32,
-        own: Set,
-        (now, event, step): (u64, Event, Step),
-        path: &mut Path,
-        states: &mut States,
-    ) -> Self {
-        let visit = Visit {
-            before: self.step,
-            state: self.state,
-            event: Some(event),
-            delay: now.saturating_sub(self.since),
-        };
-        Self {
-            weight,
-            state: states.after(self.state, step),
-            since: now,
-            step: path.step(visit),
-            made: self.made | own,
         }
     }
 }
