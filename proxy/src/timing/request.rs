@@ -113,7 +113,7 @@ impl Request {
     }
 
     /// Where it stands if it forked, what it is worth on either way being added to `mixtures`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn forked_standing(
         &self,
         outlooks: &mut Outlooks<'_>,
