@@ -5,7 +5,7 @@
 //
 // A note on each request would be simpler. But requests come and go by the thousand, and to put a private
 // field on each costs more than all the rest. So the note is put on the connection, once, and is written
-// anew for each request that comes on it. Requests that come before the last one has been answered are
+// anew for each request that comes on it. Requests that come before the last one is over are
 // few, and have a note of their own.
 
 const { stamp } = require('./stamp.cjs');
@@ -70,7 +70,7 @@ function noteFor(message) {
     notes.set(holder, exchange);
     return exchange;
   }
-  if (last.context === undefined || !last.context.isLive()) return last;
+  if (last.context === undefined) return last;
   const exchange = new Exchange();
   notes.set(message, exchange);
   return exchange;
@@ -80,7 +80,11 @@ function noteFor(message) {
 exports.detached = (response, socket) => {
   if (typeof socket !== 'object' || socket === null) return;
   const exchange = notes.get(socket);
-  if (exchange !== undefined && exchange.response === response) exchange.end();
+  if (exchange === undefined || exchange.response !== response) return;
+  const { message, context } = exchange;
+  exchange.end();
+  // Its body is still to be read. If another request's work makes it flow, it is not that one's.
+  if (!message.complete || message.readableLength > 0) notes.set(message, { message, context });
 };
 
 exports.endsAreNoted = () => {

@@ -100,7 +100,7 @@ function hookOwnEvents(owner) {
   const hook = new Hook('own events');
   replace(owner, 'emit', (emit) => function (event) {
     const context = hook.guard(exchanges.contextOf, this);
-    if (context === undefined || context.ended || this.listenerCount(event) === 0) {
+    if (context === undefined || this.listenerCount(event) === 0) {
       return Reflect.apply(emit, this, arguments);
     }
     const outer = enter(context);

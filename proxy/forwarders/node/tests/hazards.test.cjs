@@ -145,6 +145,20 @@ describe('a context', () => {
     }
   });
 
+  it('is not taken over from the request that lets a body flow', async () => {
+    for (const whole of [true, false]) {
+      const [late, other] = [nextId(), nextId()];
+      const socket = net.connect(app.port, '127.0.0.1');
+      const head = `POST /body%20for%20later/${late} HTTP/1.1\r\nhost: shop\r\ntraceparent: ${traceparent(late)}\r\n`;
+      socket.write(`${head}content-length: 8\r\n\r\n${whole ? 'all of i' : 'half'}`);
+      await once(socket, 'data');
+      await ask('body of another', other);
+      assert.equal(judge(await up.calls.when(late), true), 'abstained');
+      assert.equal(judge(await up.calls.when(other), true), 'right');
+      socket.destroy();
+    }
+  });
+
   it('is not taken over on a connection that is kept', async () => {
     const socket = net.connect(app.port, '127.0.0.1');
     for (let i = 0; i < 10; i += 1) {

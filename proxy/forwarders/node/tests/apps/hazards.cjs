@@ -109,6 +109,19 @@ const hazards = {
     collect();
     done(String(over.filter((request) => request.deref() !== undefined).length));
   },
+  // Answered before its body is read, which is left to another request.
+  'body for later': (id, done, response) => {
+    const { req } = response;
+    req.pause();
+    const read = new Promise((resolve) => req.on('data', () => resolve(call(id))));
+    held.push({ read, resume: () => req.resume() });
+    done('fine');
+  },
+  'body of another': (id, done) => {
+    const [{ read, resume }] = held.splice(0);
+    resume();
+    read.then(() => call(id)).then(done);
+  },
   // The client has gone away; the work has not heard of it.
   gone: (id, done, response) => {
     response.on('close', () => setImmediate(() => call(id)));
