@@ -5,8 +5,8 @@
 //
 // A note on each request would be simpler. But requests come and go by the thousand, and to put a private
 // field on each costs more than all the rest. So the note is put on the connection, once, and is written
-// anew for each request that comes on it. Requests that come before the last one is over are
-// few, and have a note of their own.
+// anew for each request that comes on it. Requests that come before the last one is over are few, and have
+// a note of their own.
 
 const { stamp } = require('./stamp.cjs');
 
