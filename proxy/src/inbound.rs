@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
@@ -116,6 +117,10 @@ impl Inbound {
 impl Stack for Inbound {
     type Body = Either<TracedBody<ToAppBody, Draining>, ToAppBody>;
     type Service = InboundService;
+
+    fn takes_other(&self, meant: SocketAddr) -> Option<(String, u16)> {
+        Some((self.app.origin().host().to_owned(), meant.port()))
+    }
 
     fn service(&self, connection: &Arc<Connection>) -> InboundService {
         let to_app = ToApp {

@@ -73,9 +73,9 @@ function times(pairs, name) {
 class Context {
   constructor(carries, response) {
     this.carries = carries;
-    // Not held: a timer or a socket that keeps the context must not keep the request with it. Node
-    // holds the response for as long as it has not ended.
-    this.response = new WeakRef(response);
+    // The exchange that it is the context of, held weakly.
+    this.exchange = undefined;
+    this.text = undefined;
     this.ended = false;
     this.until = Infinity;
     if (settings.grace > 0) {
@@ -96,23 +96,31 @@ class Context {
 
   // And as it is written in HTTP/1.1.
   get lines() {
-    const { carries } = this;
-    let lines = '';
-    for (let i = 0; i < carries.length; i += 2) lines += `${carries[i]}: ${carries[i + 1]}\r\n`;
-    return `${lines}${MARKER}: ${NAME_AND_VERSION}\r\n`;
+    if (this.text === undefined) {
+      const { carries } = this;
+      let lines = '';
+      for (let i = 0; i < carries.length; i += 2) lines += `${carries[i]}: ${carries[i + 1]}\r\n`;
+      this.text = `${lines}${MARKER}: ${NAME_AND_VERSION}\r\n`;
+    }
+    return this.text;
   }
 
   isLive() {
     if (this.ended) return false;
-    this.ended =
-      settings.grace > 0 ? performance.now() > this.until : hasEnded(this.response.deref());
+    this.ended = settings.grace > 0 ? performance.now() > this.until : this.isOver();
     return !this.ended;
+  }
+
+  isOver() {
+    const exchange = this.exchange.deref();
+    // It is gone with its connection, or another request has it by now.
+    return exchange === undefined || exchange.context !== this || hasEnded(exchange.response);
   }
 }
 
 // For the response of HTTP/1 and for the stream of HTTP/2.
 function hasEnded(response) {
-  if (response === undefined || response.writableEnded || response.destroyed) return true;
+  if (response.writableEnded || response.destroyed) return true;
   if (response.closed) return true;
   // The connection can be gone before a response that waits for its turn hears of it.
   const socket = response.req ? response.req.socket : undefined;
@@ -131,19 +139,37 @@ exports.current = () => {
   return context !== undefined && context.isLive() ? context : undefined;
 };
 
+// Makes this context the current one, until `leave` is given what comes back. That is the context itself
+// where there is nothing to leave: `AsyncLocalStorage.run` would do the same, but needs a closure and a
+// copy of the arguments for each event. An app's event is not lost when the storage is what fails.
+function enter(context) {
+  try {
+    const outer = storage.getStore();
+    if (outer !== context) storage.enterWith(context);
+    return outer;
+  } catch {
+    return context;
+  }
+}
+exports.enter = enter;
+
+// What was current before `enter`.
+function leave(outer) {
+  try {
+    storage.enterWith(outer);
+  } catch {
+    // Then it could not be entered either.
+  }
+}
+exports.leave = leave;
+
 // Calls `original` in this context, or in none. What it throws passes through untouched: to catch and
 // throw again would have Node print our line for the app's uncaught error.
 exports.runIn = (context, original, self, args) => {
-  if (storage.getStore() === context) return Reflect.apply(original, self, args);
-  let entered = false;
+  const outer = enter(context);
   try {
-    return storage.run(context, () => {
-      entered = true;
-      return Reflect.apply(original, self, args);
-    });
+    return Reflect.apply(original, self, args);
   } finally {
-    // The app's event is not lost when the storage is what failed.
-    // eslint-disable-next-line no-unsafe-finally
-    if (!entered) return Reflect.apply(original, self, args);
+    if (outer !== context) leave(outer);
   }
 };

@@ -67,10 +67,12 @@ function takeContext(request) {
 function isPlain(agent, request, options) {
   if (request.method === 'CONNECT' || request.protocol !== 'http:') return false;
   if (typeof options !== 'object') return false;
-  const host = option(agent, options, 'host');
-  const port = option(agent, options, 'port');
-  if (option(agent, options, 'socketPath')) return false;
-  if (ABSOLUTE.test(request.path)) {
+  // As the agent does: its own options go first.
+  const own = agent.options || options;
+  const host = 'host' in own ? own.host : options.host;
+  const port = 'port' in own ? own.port : options.port;
+  if ('socketPath' in own ? own.socketPath : options.socketPath) return false;
+  if (authorityIn(request.path) !== undefined) {
     const proxy = proxyOf(agent);
     if (proxy !== undefined) return proxy.protocol === 'http:' && goesToSidecar(proxy.host, proxy.port);
   } else if (settings.everywhere && opensItsOwnWay(agent)) {
@@ -78,11 +80,6 @@ function isPlain(agent, request, options) {
     return false;
   }
   return goesToSidecar(host, port);
-}
-
-// As the agent does: its own options go first.
-function option(agent, options, name) {
-  return agent.options && name in agent.options ? agent.options[name] : options[name];
 }
 
 function opensItsOwnWay(agent) {
@@ -134,9 +131,15 @@ function hasOne(headers, look) {
   return false;
 }
 
+// Of a request in absolute form, as for a proxy. Mostly it is a path.
+function authorityIn(path) {
+  if (typeof path === 'string' && path.startsWith('/')) return undefined;
+  const found = ABSOLUTE.exec(path);
+  return found === null ? undefined : found[1];
+}
+
 function target(request, host) {
-  const [, authority] = ABSOLUTE.exec(request.path) || [];
-  return authority || (host === undefined ? request.host : String(host));
+  return authorityIn(request.path) || (host === undefined ? request.host : String(host));
 }
 
 // With headers given as an array, or with `Expect`, the block is written before the agent hears of the

@@ -2,15 +2,13 @@
 
 // Where a context begins: with the event that hands a request to the app.
 
-const { contextOf, runIn } = require('./context.cjs');
+const { contextOf, enter, leave } = require('./context.cjs');
+const exchanges = require('./exchange.cjs');
 const { Hook, prototypeNamed, replace, subscribe } = require('./hook.cjs');
 const outbound = require('./outbound.cjs');
-const { stamp } = require('./stamp.cjs');
 
 const HANDED_OVER = new Set(['request', 'checkContinue', 'checkExpectation']);
 
-// Of a request or a stream, for the events that it emits itself.
-const contexts = stamp();
 // Servers that have been looked at, by how they were met, and classes that are hooked.
 const announced = new WeakSet();
 const connected = new WeakSet();
@@ -26,11 +24,24 @@ exports.listen = () => {
 };
 
 // Node announces a request before it emits it, so the first one of a server is not missed.
-function hookHttp({ server, request }) {
+function hookHttp({ server, request, response }) {
   if (announced.has(server)) return;
   announced.add(server);
   hookServer(prototypeNamed(server, 'Server', 'setTimeout'), false);
   hookOwnEvents(prototypeNamed(request, 'IncomingMessage', '_dump'));
+  hookEnds(prototypeNamed(response, 'ServerResponse', 'detachSocket'));
+}
+
+function hookEnds(owner) {
+  if (owner === undefined || hooked.has(owner)) return;
+  hooked.add(owner);
+  if (owner.detachSocket.length !== 1) throw new TypeError('unknown detachSocket');
+  const hook = new Hook('end of response');
+  replace(owner, 'detachSocket', (detachSocket) => function (socket) {
+    hook.guard(exchanges.detached, this, socket);
+    return Reflect.apply(detachSocket, this, arguments);
+  });
+  exchanges.endsAreNoted();
 }
 
 // A server of HTTP/2 is known by its connections; so is one that falls back to HTTP/1.
@@ -59,7 +70,12 @@ function hookServer(owner, speaksHttp2) {
     } else {
       return Reflect.apply(emit, this, arguments);
     }
-    return runIn(context, emit, this, arguments);
+    const outer = enter(context);
+    try {
+      return Reflect.apply(emit, this, arguments);
+    } finally {
+      if (outer !== context) leave(outer);
+    }
   });
 }
 
@@ -81,22 +97,27 @@ function hookStreams(stream) {
 function hookOwnEvents(owner) {
   if (owner === undefined || hooked.has(owner)) return;
   hooked.add(owner);
+  const hook = new Hook('own events');
   replace(owner, 'emit', (emit) => function (event) {
-    const context = contexts.get(this);
-    if (context === undefined || context.ended || this.listenerCount(event) === 0) {
+    const context = hook.guard(exchanges.contextOf, this);
+    if (context === undefined || this.listenerCount(event) === 0) {
       return Reflect.apply(emit, this, arguments);
     }
-    return runIn(context, emit, this, arguments);
+    const outer = enter(context);
+    try {
+      return Reflect.apply(emit, this, arguments);
+    } finally {
+      if (outer !== context) leave(outer);
+    }
   });
 }
 
 function begin(message, raw, response) {
-  const begun = contexts.get(message);
+  const begun = exchanges.contextOf(message);
   if (begun !== undefined) return begun;
   const context = contextOf(raw, response);
-  if (context !== undefined) {
-    contexts.set(message, context);
-    outbound.install();
-  }
+  if (context === undefined) return undefined;
+  exchanges.begin(message, response, context);
+  outbound.install();
   return context;
 }

@@ -42,11 +42,13 @@ function key(host, port) {
 }
 
 // Whether the sidecar takes a plain-text call to this address. An app calls few, again and again, so the
-// answers are kept.
+// answers are kept, and the last one is at hand.
 const answers = new Map();
+let last = { host: undefined, port: undefined, answer: false };
 exports.goesToSidecar = (host, port) => {
   const { everywhere, addresses } = exports.settings;
   if (everywhere) return true;
+  if (host === last.host && port === last.port) return last.answer;
   const address = `${host}:${port}`;
   let answer = answers.get(address);
   if (answer === undefined) {
@@ -54,6 +56,7 @@ exports.goesToSidecar = (host, port) => {
     if (answers.size >= MOST_ANSWERS) answers.clear();
     answers.set(address, answer);
   }
+  last = { host, port, answer };
   return answer;
 };
 

@@ -16,7 +16,48 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::handshake::Transport;
 
 /// A stream of pingora's, in clear or over TLS.
-pub(super) struct Accepted(pub(super) Transport);
+pub(super) struct Accepted {
+    stream: Transport,
+    /// What was to be written of an answer that nobody asked for, until its head is whole.
+    unasked: Option<Vec<u8>>,
+}
+
+/// The longest head that is kept from a caller; ours are shorter.
+const MAX_HEAD: usize = 4096;
+
+impl Accepted {
+    pub(super) fn new(stream: Transport) -> Self {
+        let unasked = None;
+        Self { stream, unasked }
+    }
+
+    /// One whose caller speaks no HTTP, and has asked for nothing in it: if the first answer is `200`, he does
+    /// not get its head, and otherwise the connection breaks.
+    pub(super) fn without_an_answer(stream: Transport) -> Self {
+        let unasked = Some(Vec::new());
+        Self { stream, unasked }
+    }
+
+    /// Keeps of `bytes` what belongs to that answer, and says how many they are.
+    fn keep(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(head) = &mut self.unasked else {
+            return Ok(0);
+        };
+        let before = head.len();
+        head.extend_from_slice(bytes);
+        let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") else {
+            return match head.len() > MAX_HEAD {
+                true => Err(io::ErrorKind::ConnectionAborted.into()),
+                false => Ok(bytes.len()),
+            };
+        };
+        if !head.starts_with(b"HTTP/1.1 200") {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        self.unasked = None;
+        Ok(end + 4 - before)
+    }
+}
 
 impl fmt::Debug for Accepted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,7 +71,7 @@ impl AsyncRead for Accepted {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
@@ -40,7 +81,10 @@ impl AsyncWrite for Accepted {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        if self.unasked.is_some() {
+            return Poll::Ready(self.keep(bytes));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -48,18 +92,22 @@ impl AsyncWrite for Accepted {
         cx: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bytes)
+        if self.unasked.is_some() {
+            let first = bytes.iter().find(|bytes| !bytes.is_empty());
+            return Poll::Ready(self.keep(first.map_or(&[], |first| first)));
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored() && self.unasked.is_none()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

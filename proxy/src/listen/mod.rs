@@ -45,6 +45,7 @@ use pingora_core::{
 };
 use throughline::{ambient, server::Arrival, tls::Session};
 use tokio::{
+    io::AsyncWriteExt,
     net::TcpStream,
     sync::{Notify, watch},
 };
@@ -132,6 +133,12 @@ pub trait Stack: Send + Sync + 'static {
 
     /// The service for the requests of `connection`.
     fn service(&self, connection: &Arc<Connection>) -> Self::Service;
+
+    /// The host and the port that bytes go to which are not HTTP, of a connection that was redirected on its way
+    /// to `_meant`; `None` where they are a call.
+    fn takes_other(&self, _meant: SocketAddr) -> Option<(String, u16)> {
+        None
+    }
 
     /// Makes the service of an older stack, for the same connection, one of this.
     fn renew(&self, service: &mut Self::Service, connection: &Arc<Connection>) {
@@ -302,6 +309,14 @@ impl<K: Stack> Listener<K> {
             bytes,
             first_byte,
         } = opening;
+        if let (Speech::Other, Some(meant)) = (speech, destination)
+            && let Some(to) = now.stack.takes_other(meant)
+        {
+            drop(now);
+            // Until then it counts as open.
+            let _counted = counted;
+            return self.pass(stream, &bytes, to).await;
+        }
         let connection = Connection::new(
             socket,
             destination,
@@ -322,7 +337,13 @@ impl<K: Stack> Listener<K> {
             connection: connection.clone(),
         };
         drop(now);
-        let stream = Accepted(stream);
+        let (stream, bytes) = match (speech, destination) {
+            (Speech::Other, Some(to)) => {
+                let bytes = redirected::as_connect(to, &bytes);
+                (Accepted::without_an_answer(stream), bytes)
+            }
+            _ => (Accepted::new(stream), bytes),
+        };
         let io = TokioIo::new(Watched::reading_again(stream, bytes, connection.clone()));
         if speech == Speech::Http2 {
             let serving = http2::Builder::new(TokioExecutor::new())
@@ -362,6 +383,28 @@ impl<K: Stack> Listener<K> {
         }
     }
 
+    /// Carries what is not HTTP between a caller and the app, as it is: it has no requests, and so no spans.
+    async fn pass(
+        &self,
+        mut stream: handshake::Transport,
+        bytes: &[u8],
+        (host, port): (String, u16),
+    ) {
+        let passing = async {
+            let mut app = TcpStream::connect((&*host, port)).await?;
+            // Whatever it is, it was not to wait for more.
+            app.set_nodelay(true)?;
+            app.write_all(bytes).await?;
+            tokio::io::copy_bidirectional(&mut stream, &mut app).await
+        };
+        tokio::select! {
+            passed = passing => if let Err(error) = passed {
+                tracing::debug!(%error, host, port, "a connection to the app ended");
+            },
+            () = self.connections.until_cut() => {}
+        }
+    }
+
     /// How the connection begins; `None` if it ends before, or takes too long.
     async fn opening(
         &self,
@@ -393,11 +436,11 @@ impl<K: Stack> Listener<K> {
             Some(terms) => Box::pin(handshake::greet(stream, terms)).await?,
             None => (MaybeTls::Clear(stream), None),
         };
-        let decide = match is_redirected {
-            true => redirected::decide,
-            false => preface::decide,
+        let opening = match is_redirected {
+            true => redirected::read(&mut stream).await,
+            false => preface::read(&mut stream, preface::decide).await,
         };
-        let opening = preface::read(&mut stream, decide).await.ok()??;
+        let opening = opening.ok()??;
         Some(Opened {
             stream,
             session,

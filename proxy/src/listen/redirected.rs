@@ -5,12 +5,30 @@
 //! be HTTP: the preface of HTTP/2, or a whole request line with a version and a target that begins with
 //! `/` or is `*`. Anything else is for where it was going, byte for byte. That goes for a request in
 //! absolute form and for `CONNECT` as well: the app has a proxy of its own there, and that is whom it asks.
+//!
+//! A call that is not HTTP is served as if the app had asked for a tunnel ([`as_connect`]): so it has a cause, a
+//! span with the TLS handshake in it, and an end like any other. The app never sees the answer to what it did not
+//! ask ([`super::accepted`]).
 
-use std::net::SocketAddr;
+use std::{
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use pingora_core::protocols::SocketDigest;
 
-use super::preface::{self, Speech};
+use throughline::ambient;
+use tokio::io::AsyncRead;
+
+use super::preface::{self, Opening, Speech};
+
+/// How long a client is listened to that says nothing: after that it waits for the other side to begin, as those
+/// of many databases and of mail do, and may not be kept waiting.
+const SILENCE: Duration = Duration::from_millis(100);
 
 /// A longer request line is nobody's that we know of.
 const MAX_LINE: usize = 64 * 1024;
@@ -23,6 +41,32 @@ pub(super) fn destination(socket: &SocketDigest) -> Option<SocketAddr> {
     let original = *socket.original_dst()?.as_inet()?;
     let local = socket.local_addr().and_then(|local| local.as_inet());
     (local != Some(&original)).then_some(original)
+}
+
+/// Reads until it is clear what is spoken, or that the client waits for the other side.
+pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Opening>> {
+    let is_heard = AtomicBool::new(false);
+    let mut reading = pin!(preface::read(stream, |bytes| {
+        is_heard.store(true, Ordering::Relaxed);
+        decide(bytes)
+    }));
+    match tokio::time::timeout(SILENCE, reading.as_mut()).await {
+        Ok(opening) => opening,
+        Err(_) if is_heard.load(Ordering::Relaxed) => reading.await,
+        Err(_) => Ok(Some(Opening {
+            speech: Speech::Other,
+            bytes: Bytes::new(),
+            first_byte: ambient::now(),
+        })),
+    }
+}
+
+/// What a connection would have begun with, had its client asked us for a tunnel to where it was going; and then
+/// what it did begin with.
+pub(super) fn as_connect(to: SocketAddr, bytes: &[u8]) -> Bytes {
+    let mut all = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n").into_bytes();
+    all.extend_from_slice(bytes);
+    all.into()
 }
 
 /// What a redirected connection speaks; `None` while that cannot be told.

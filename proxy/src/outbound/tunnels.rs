@@ -117,7 +117,7 @@ impl OutboundService {
         body: &Incoming,
     ) -> Result<(Target, OnUpgrade), Error> {
         let refused = |why: &str| Error::new(Cause::NoRoute, why);
-        if self.stack.fixed.is_some() || self.destination.is_some() {
+        if self.stack.fixed.is_some() {
             let said = "this leads to one upstream; the outbound proxy makes tunnels";
             return Err(Error::new(Cause::Tunnel, said));
         }

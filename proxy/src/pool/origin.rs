@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use std::net::Ipv6Addr;
+
 use http::{
     Uri,
     uri::{Authority, Scheme as UriScheme},
@@ -97,11 +99,13 @@ impl Origin {
     }
 }
 
-/// Whether this is a host: `http` takes brackets for part of a name, where they are not all of it.
+/// Whether this is a host. `http` takes brackets for part of a name too, and all sorts of things within
+/// them.
 fn is_host(host: &str) -> bool {
-    let literal = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-    let name = literal.unwrap_or(host);
-    !name.is_empty() && !name.contains(['[', ']'])
+    match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        Some(literal) => literal.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && !host.contains(['[', ']']),
+    }
 }
 
 impl std::fmt::Display for Origin {
@@ -126,6 +130,7 @@ mod tests {
             ("http://me:7@[::1]/x", Some("http://[::1]:80")),
             ("http://shop:99999/x", None),
             ("http://shop[::]x/", None),
+            ("http://[:8@46:8]/", None),
             ("/x", None),
             ("ftp://shop/", None),
             ("shop:80", None),

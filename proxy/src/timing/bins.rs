@@ -67,5 +67,6 @@ impl Ticks {
 #[expect(clippy::cast_precision_loss, reason = "a delay needs no 53 bits")]
 #[inline]
 pub(super) fn seconds(nanos: u64) -> f64 {
-    nanos as f64 * 1e-9
+    // The signed ones are what a processor turns into a float at once.
+    i64::try_from(nanos).unwrap_or(i64::MAX) as f64 * 1e-9
 }

@@ -2,6 +2,7 @@
 
 use super::{
     decision::MAX_NAMED,
+    forks::Forks,
     mixtures::Mixtures,
     outlook::Outlooks,
     request::Standing,
@@ -41,6 +42,7 @@ impl Claims {
     pub(super) fn ask<T: Copy>(
         &mut self,
         requests: &Requests<T>,
+        forks: &Forks,
         mut outlooks: Option<Outlooks<'_>>,
         weigh: impl Fn(RequestKey) -> f32,
     ) {
@@ -55,6 +57,12 @@ impl Claims {
             let weight = f32::max(weigh(key), 0.0).min(MAX_WEIGHT);
             // Each adds its own, for what it says would else go through memory to come together.
             if let Some(standing) = entry.request.standing(outlooks) {
+                self.add(key.slot(), weight, standing);
+            } else if let Some(standing) =
+                entry
+                    .request
+                    .forked_standing(outlooks, forks, &mut self.mixtures)
+            {
                 self.add(key.slot(), weight, standing);
             } else if let Some(standing) =
                 entry.request.mixed_standing(outlooks, &mut self.mixtures)

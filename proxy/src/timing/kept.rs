@@ -54,9 +54,14 @@ impl Cut {
     }
 
     /// The halves that are kept, at most so many, the worthiest first: in this order they are learnt from.
-    pub(super) fn keep(self, worths: &[Worth], most: usize, kept: &mut Vec<Half>) {
+    pub(super) fn keep(
+        self,
+        worths: impl Iterator<Item = Worth>,
+        most: usize,
+        kept: &mut Vec<Half>,
+    ) {
         for (of, worth) in (0_u16..).zip(worths) {
-            for (value, makes) in [(worth.without, false), (self.with(*worth), true)] {
+            for (value, makes) in [(worth.without, false), (self.with(worth), true)] {
                 if value >= self.least {
                     insert(kept, Half { value, of, makes });
                 }
@@ -67,7 +72,7 @@ impl Cut {
 }
 
 /// The halves that are kept where nothing is told apart.
-pub(super) fn keep_any(worths: &[Worth], most: usize, kept: &mut Vec<Half>) {
+pub(super) fn keep_any(worths: impl Iterator<Item = Worth>, most: usize, kept: &mut Vec<Half>) {
     let all = (0_u16..).zip(worths).flat_map(|(of, _)| {
         let value = 1.0;
         [false, true].map(|makes| Half { value, of, makes })

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::outlook::Outlook;
+
 /// What a hypothesis is worth.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Worth {
@@ -9,6 +11,18 @@ pub(super) struct Worth {
     pub(super) without: f32,
     /// If it did, as a rate.
     pub(super) with: f32,
+}
+
+impl Worth {
+    /// A hypothesis of this weight when its state began.
+    #[inline]
+    pub(super) fn new(weight: f32, outlook: Outlook) -> Self {
+        let without = weight * outlook.stayed;
+        Self {
+            without,
+            with: without * outlook.hazard,
+        }
+    }
 }
 
 /// What the hypotheses of one request are worth.
@@ -19,8 +33,19 @@ pub(super) struct Mixture {
     pub(super) others: Worth,
     /// The sums of all.
     pub(super) all: Worth,
-    /// Where each of them is found; nowhere, if there is only the first.
-    each: Range<usize>,
+    each: Each,
+}
+
+/// The hypotheses of one request.
+#[derive(Clone, Debug, Default)]
+enum Each {
+    /// There is only the first.
+    #[default]
+    One,
+    /// There is one other.
+    Two,
+    /// They are found there.
+    At(Range<usize>),
 }
 
 /// The mixtures of all requests that have several hypotheses.
@@ -54,13 +79,33 @@ impl Mixtures {
     }
 
     /// The hypotheses of a mixture, in their order.
-    pub(super) fn each<'m>(&'m self, mixture: &'m Mixture) -> &'m [Worth] {
-        let each = self.each.get(mixture.each.clone()).unwrap_or_default();
-        if each.is_empty() {
-            std::slice::from_ref(&mixture.first)
-        } else {
-            each
-        }
+    pub(super) fn each(&self, mixture: &Mixture) -> impl Iterator<Item = Worth> {
+        let few = match mixture.each {
+            Each::One => 1,
+            Each::Two => 2,
+            Each::At(_) => 0,
+        };
+        let more = match &mixture.each {
+            Each::At(range) => self.each.get(range.clone()).unwrap_or_default(),
+            Each::One | Each::Two => &[],
+        };
+        let few = [mixture.first, mixture.others].into_iter().take(few);
+        few.chain(more.iter().copied())
+    }
+
+    /// Adds that of a request with two hypotheses. Says its place, and the rate of the request.
+    #[inline]
+    pub(super) fn add_two(&mut self, first: Worth, others: Worth) -> (u32, f32) {
+        let all = Worth {
+            without: first.without + others.without,
+            with: first.with + others.with,
+        };
+        self.push(Mixture {
+            first,
+            others,
+            all,
+            each: Each::Two,
+        })
     }
 
     /// Adds that of one request. Says its place, and the rate at which the request makes such a call.
@@ -78,8 +123,7 @@ impl Mixtures {
             all_with += worth.with;
             self.each.push(worth);
         }
-        let place = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
-        self.all.push(Mixture {
+        self.push(Mixture {
             first,
             others: Worth {
                 without: most_without,
@@ -89,8 +133,15 @@ impl Mixtures {
                 without: all_without,
                 with: all_with,
             },
-            each: from..self.each.len(),
-        });
-        (place, all_with / all_without.max(f32::MIN_POSITIVE))
+            each: Each::At(from..self.each.len()),
+        })
+    }
+
+    #[inline]
+    fn push(&mut self, mixture: Mixture) -> (u32, f32) {
+        let place = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        let Worth { without, with } = mixture.all;
+        self.all.push(mixture);
+        (place, with / without.max(f32::MIN_POSITIVE))
     }
 }

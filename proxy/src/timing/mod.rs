@@ -9,8 +9,8 @@
 //! any of this.
 //!
 //! A call in a crowd concerns every open request, so that what is done for each of them is the cost of
-//! it all: each is asked once, what requests of a route have in common is looked up once (`outlook`), and
-//! nobody is searched for.
+//! it all: each is asked once, what requests of a route have in common is looked up once (`outlook`),
+//! nobody is searched for, and nobody is split before that matters (`forks`).
 //!
 //! Nobody tells it a call graph, and nothing is fitted to one: all is learnt, from the first request
 //! on, and in bounded memory.
@@ -23,7 +23,9 @@ mod claims;
 mod decision;
 mod delays;
 mod filter;
+mod forks;
 mod guards;
+mod hypothesis;
 mod joint;
 mod kept;
 mod mixtures;

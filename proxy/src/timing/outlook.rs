@@ -74,6 +74,13 @@ impl<'s> Outlooks<'s> {
         known.outlook
     }
 
+    /// The same, where no other is likely to have begun then.
+    #[inline]
+    pub(super) fn of_one(&mut self, state: u32, since: u64) -> Outlook {
+        let (now, ticks) = (self.now, self.states.ticks());
+        self.known(state).look(now.saturating_sub(since), ticks)
+    }
+
     #[inline]
     fn known(&mut self, state: u32) -> &mut Known<'s> {
         let known = &mut self.known[state as usize % AT_HAND];
@@ -87,6 +94,7 @@ impl<'s> Outlooks<'s> {
 }
 
 impl<'s> Known<'s> {
+    #[inline(never)]
     fn new(state: u32, delays: &'s Delays, event: Event, now: u64) -> Self {
         let hazards = delays.hazards(event);
         Self {
@@ -103,11 +111,16 @@ impl<'s> Known<'s> {
     }
 
     fn ask(&mut self, since: u64, delay: u64, ticks: &Ticks) {
-        let bin = bin(delay);
         self.since = since;
-        self.outlook = Outlook {
+        self.outlook = self.look(delay, ticks);
+    }
+
+    #[inline]
+    fn look(&self, delay: u64, ticks: &Ticks) -> Outlook {
+        let bin = bin(delay);
+        Outlook {
             stayed: self.delays.stayed(bin, delay, ticks),
             hazard: self.hazards[bin],
-        };
+        }
     }
 }

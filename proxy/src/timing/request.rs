@@ -4,32 +4,18 @@ use super::{
     calls::message,
     claims::Claim,
     delays::Event,
+    forks::{Fork, Forks, LEAST},
+    hypothesis::Hypothesis,
     joint::{Bit, Set},
     kept::{Cut, Half, keep_any},
     mixtures::{Mixture, Mixtures, Worth},
     outlook::Outlooks,
-    path::{BEGINNING, Path, Visit},
+    path::{BEGINNING, Path},
     states::{States, Step},
 };
 
 /// The most hypotheses of a request, where few requests are open.
 pub(super) const MAX_HYPOTHESES: usize = 24;
-
-/// Hypotheses are never quite impossible: what comes next may speak for them.
-const LEAST: f32 = 1e-20;
-
-/// One thing that a request may have done.
-#[derive(Clone, Copy, Debug)]
-struct Hypothesis {
-    /// How likely it was when its state began, relative to the others.
-    weight: f32,
-    state: u32,
-    since: u64,
-    /// The last step on the way here.
-    step: u32,
-    /// The contested calls that were made.
-    made: Set,
-}
 
 /// Where a request stands when a call begins.
 #[derive(Clone, Copy, Debug)]
@@ -46,8 +32,7 @@ pub(super) struct Standing {
 /// A call that each of several requests may have made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Disputed {
-    /// The call, as the set of itself.
-    pub(super) own: Set,
+    pub(super) call: Bit,
     pub(super) kind: u16,
     pub(super) now: u64,
     /// The odds of all.
@@ -67,7 +52,9 @@ pub(super) struct Scratch {
 pub(super) struct Request {
     pub(super) route: u16,
     hypotheses: Vec<Hypothesis>,
-    /// The contested calls that any hypothesis made.
+    /// The contested call that it may have made besides, where there is one hypothesis.
+    fork: Option<Fork>,
+    /// The contested calls that any hypothesis made, and that.
     contested: Set,
     path: Path,
 }
@@ -95,6 +82,7 @@ impl Request {
         Self {
             route,
             hypotheses,
+            fork: None,
             contested: Set::default(),
             path,
         }
@@ -113,7 +101,7 @@ impl Request {
     /// Where it stands when a call begins, if it has but one hypothesis.
     #[inline]
     pub(super) fn standing(&self, outlooks: &mut Outlooks<'_>) -> Option<Standing> {
-        let [only] = self.hypotheses.as_slice() else {
+        let ([only], None) = (self.hypotheses.as_slice(), self.fork) else {
             return None;
         };
         Some(Standing {
@@ -121,6 +109,34 @@ impl Request {
             state: only.state,
             since: only.since,
             mixture: None,
+        })
+    }
+
+    /// Where it stands if it forked, what it is worth on either way being added to `mixtures`.
+    #[inline(always)]
+    pub(super) fn forked_standing(
+        &self,
+        outlooks: &mut Outlooks<'_>,
+        forks: &Forks,
+        mixtures: &mut Mixtures,
+    ) -> Option<Standing> {
+        let ([first], Some(fork)) = (self.hypotheses.as_slice(), self.fork) else {
+            return None;
+        };
+        let way = forks.way(fork)?;
+        let worth = Worth::new(first.weight, outlooks.of_one(first.state, first.since));
+        let other = Worth::new(fork.weight, outlooks.of(way.state, way.since));
+        let (place, rate) = mixtures.add_two(worth, other);
+        let (state, since) = if fork.weight >= first.weight {
+            (way.state, way.since)
+        } else {
+            (first.state, first.since)
+        };
+        Some(Standing {
+            rate,
+            state,
+            since,
+            mixture: Some(place),
         })
     }
 
@@ -134,11 +150,7 @@ impl Request {
         let (first, others) = self.hypotheses.split_first()?;
         let mut worth = |hypothesis: &Hypothesis| {
             let outlook = outlooks.of(hypothesis.state, hypothesis.since);
-            let without = hypothesis.weight * outlook.stayed;
-            Worth {
-                without,
-                with: without * outlook.hazard,
-            }
+            Worth::new(hypothesis.weight, outlook)
         };
         let mut likeliest = first;
         let first = worth(first);
@@ -157,18 +169,38 @@ impl Request {
     }
 
     /// It made this call for certain.
-    pub(super) fn call(&mut self, kind: u16, now: u64, states: &mut States) {
+    pub(super) fn call(&mut self, kind: u16, now: u64, forks: &Forks, states: &mut States) {
+        self.split_at_fork(forks, states);
         let event = Some(Event::Call(kind));
         self.each(states, now, event, Some(Step::Call(kind)), |_| true);
     }
 
     /// A call that it made for certain was answered.
-    pub(super) fn answer(&mut self, now: u64, states: &mut States) {
+    pub(super) fn answer(&mut self, now: u64, forks: &Forks, states: &mut States) {
+        self.split_at_fork(forks, states);
         self.each(states, now, None, Some(Step::Answer), |_| true);
     }
 
-    /// A contested call was answered, which concerns the hypotheses that made it.
-    pub(super) fn answer_contested(&mut self, call: Bit, now: u64, states: &mut States) {
+    /// A contested call was answered, which concerns the hypotheses that made it. Where it only forked
+    /// at it, that is known from the call.
+    #[inline]
+    pub(super) fn answer_contested(
+        &mut self,
+        call: Bit,
+        now: u64,
+        forks: &Forks,
+        states: &mut States,
+    ) {
+        if let (Some(fork), [first]) = (&mut self.fork, self.hypotheses.as_mut_slice())
+            && fork.call == call
+        {
+            if let Some(way) = forks.way(*fork) {
+                let weights = [first.weight, fork.weight * way.stayed];
+                [first.weight, fork.weight] = shares(weights);
+            }
+            return;
+        }
+        self.split_at_fork(forks, states);
         let call = call.set();
         self.each(states, now, None, Some(Step::Answer), |made| {
             made.meets(call)
@@ -176,7 +208,8 @@ impl Request {
     }
 
     /// It ended.
-    pub(super) fn end(&mut self, now: u64, states: &mut States) {
+    pub(super) fn end(&mut self, now: u64, forks: &Forks, states: &mut States) {
+        self.split_at_fork(forks, states);
         self.each(states, now, Some(Event::End), None, |_| true);
     }
 
@@ -223,64 +256,105 @@ impl Request {
         disputed: &Disputed,
         claim: &Claim,
         mixtures: &Mixtures,
+        forks: &mut Forks,
         states: &mut States,
         scratch: &mut Scratch,
     ) -> Set {
-        let Disputed { own, kind, now, .. } = *disputed;
+        let own = disputed.call.set();
+        let made = match self.fork_only_first(disputed, claim, mixtures, forks, states) {
+            Some(made) => made,
+            None => {
+                self.split_at_fork(forks, states);
+                self.split(disputed, claim, mixtures, states, scratch)
+            }
+        };
+        let over = (self.contested | own).without(made);
+        self.contested = made;
+        over
+    }
+
+    /// Keeps the first hypothesis alone, and notes that it may have made a call, if nothing else is worth
+    /// keeping. Says which contested calls it made then. In a crowd it is mostly so.
+    #[inline]
+    fn fork_only_first(
+        &mut self,
+        disputed: &Disputed,
+        claim: &Claim,
+        mixtures: &Mixtures,
+        forks: &mut Forks,
+        states: &mut States,
+    ) -> Option<Set> {
+        let mixture = mixtures.get(claim.standing.mixture?)?;
+        let cut = Cut::new(mixture, claim.weight, message(claim.odds, disputed.all))?;
+        let with = cut.only_first(mixture)?;
+        let first = self.hypotheses.first_mut()?;
+        let kept = mixture.first.without + with;
+        let [stays, makes] = shares([first.weight / kept, with / kept]);
+        self.fork = Some(forks.fork(disputed.call, first.state, makes, states)?);
+        first.weight = stays;
+        let made = first.made | disputed.call.set();
+        self.hypotheses.truncate(1);
+        Some(made)
+    }
+
+    /// Becomes two where it forked, for something happens to which that matters.
+    fn split_at_fork(&mut self, forks: &Forks, states: &mut States) {
+        let Some(fork) = self.fork.take() else {
+            return;
+        };
+        if let (Some(first), Some(call), Some(way)) =
+            (self.hypotheses.first(), forks.call(fork), forks.way(fork))
+        {
+            let step = (call.began, Event::Call(call.kind), Step::Call(call.kind));
+            let mut makes =
+                first.making(fork.weight, fork.call.set(), step, &mut self.path, states);
+            if let Some(answered) = call.answered {
+                makes.step(answered, None, &mut self.path);
+                makes.state = way.state;
+            }
+            self.hypotheses.push(makes);
+        }
+    }
+
+    /// Splits hypotheses into two halves each, of which the likely are kept. Says which contested calls any
+    /// of them made.
+    // Apart from what is done for each request of a crowd, which would else have no registers left.
+    #[inline(never)]
+    fn split(
+        &mut self,
+        disputed: &Disputed,
+        claim: &Claim,
+        mixtures: &Mixtures,
+        states: &mut States,
+        Scratch { kept, next }: &mut Scratch,
+    ) -> Set {
         let place = claim.standing.mixture;
         let alone;
         let mixture = match place.and_then(|place| mixtures.get(place)) {
             Some(mixture) => mixture,
             None => {
-                alone = Mixture::of_one(only(claim.standing, now, states));
+                alone = Mixture::of_one(only(claim.standing, disputed.now, states));
                 &alone
             }
         };
-        let cut = Cut::new(mixture, claim.weight, message(claim.odds, disputed.all));
-        let only_first = cut.and_then(|cut| cut.only_first(mixture));
-        let step = (now, Event::Call(kind), Step::Call(kind));
-        let made = if let (Some(with), [first, ..]) = (only_first, self.hypotheses.as_mut_slice()) {
-            // In a crowd it is mostly so. What is left of the request stays where it is.
-            let kept = mixture.first.without + with;
-            let weights = [first.weight / kept, with / kept];
-            let sum = weights[0] + weights[1];
-            let [stays, makes] = weights.map(|weight| weight / sum);
-            let makes = first.making(makes, own, step, &mut self.path, states);
-            first.weight = stays;
-            self.hypotheses.truncate(1);
-            self.hypotheses.push(makes);
-            makes.made
-        } else {
-            let each = mixtures.each(mixture);
-            let Scratch { kept, .. } = scratch;
-            kept.clear();
-            match cut {
-                Some(cut) => cut.keep(each, disputed.max_hypotheses, kept),
-                None => keep_any(each, disputed.max_hypotheses, kept),
-            }
-            self.split(own, step, states, scratch)
-        };
-        let over = (self.contested | own).without(made);
-        self.contested = made;
-        if self.path.is_long() {
-            self.learn_path(states);
+        let each = mixtures.each(mixture);
+        kept.clear();
+        match Cut::new(mixture, claim.weight, message(claim.odds, disputed.all)) {
+            Some(cut) => cut.keep(each, disputed.max_hypotheses, kept),
+            None => keep_any(each, disputed.max_hypotheses, kept),
         }
-        over
-    }
-
-    /// Splits hypotheses into those halves that are kept. Says which contested calls any of them made.
-    fn split(
-        &mut self,
-        own: Set,
-        step: (u64, Event, Step),
-        states: &mut States,
-        Scratch { kept, next }: &mut Scratch,
-    ) -> Set {
+        let Disputed { kind, now, .. } = *disputed;
+        let (own, step) = (
+            disputed.call.set(),
+            (now, Event::Call(kind), Step::Call(kind)),
+        );
         next.clear();
         let mut made = Set::default();
         let sum: f32 = kept.iter().map(|half| half.value).sum();
         for half in kept.iter() {
-            let mut hypothesis = self.hypotheses[usize::from(half.of)];
+            let Some(mut hypothesis) = self.hypotheses.get(usize::from(half.of)).copied() else {
+                continue;
+            };
             if half.makes {
                 hypothesis = hypothesis.making(half.value, own, step, &mut self.path, states);
             }
@@ -290,6 +364,9 @@ impl Request {
         }
         std::mem::swap(&mut self.hypotheses, next);
         self.normalise();
+        if self.path.is_long() {
+            self.learn_path(states);
+        }
         made
     }
 
@@ -318,7 +395,10 @@ impl Request {
     }
 
     /// Nothing more becomes known of a call.
-    pub(super) fn settle(&mut self, call: Bit) {
+    pub(super) fn settle(&mut self, call: Bit, forks: &Forks, states: &mut States) {
+        if self.fork.is_some_and(|fork| fork.call == call) {
+            self.split_at_fork(forks, states);
+        }
         self.contested = self.contested.without(call.set());
         for hypothesis in &mut self.hypotheses {
             hypothesis.made = hypothesis.made.without(call.set());
@@ -353,7 +433,8 @@ impl Request {
     /// How many hypotheses and visits there are.
     #[cfg(test)]
     pub(super) fn sizes(&self) -> (usize, usize) {
-        (self.hypotheses.len(), self.path.len())
+        let forked = usize::from(self.fork.is_some());
+        (self.hypotheses.len() + forked, self.path.len())
     }
 
     /// Weights are shares of their sum.
@@ -367,43 +448,11 @@ impl Request {
     }
 }
 
-impl Hypothesis {
-    /// What it is now in ended with `event`, or was cut short; the state is yet to be changed.
-    #[inline]
-    fn step(&mut self, now: u64, event: Option<Event>, path: &mut Path) {
-        self.step = path.step(Visit {
-            before: self.step,
-            state: self.state,
-            event,
-            delay: now.saturating_sub(self.since),
-        });
-        self.since = now;
-    }
-
-    /// The same request, if it made a contested call, with the weight of that.
-    #[inline]
-    fn making(
-        &self,
-        weight: f32,
-        own: Set,
-        (now, event, step): (u64, Event, Step),
-        path: &mut Path,
-        states: &mut States,
-    ) -> Self {
-        let visit = Visit {
-            before: self.step,
-            state: self.state,
-            event: Some(event),
-            delay: now.saturating_sub(self.since),
-        };
-        Self {
-            weight,
-            state: states.after(self.state, step),
-            since: now,
-            step: path.step(visit),
-            made: self.made | own,
-        }
-    }
+/// Two weights as shares of their sum.
+#[inline]
+fn shares(weights: [f32; 2]) -> [f32; 2] {
+    let sum = weights[0] + weights[1];
+    weights.map(|weight| weight / sum)
 }
 
 /// What the only hypothesis of a request is worth.

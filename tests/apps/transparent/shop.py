@@ -30,10 +30,19 @@ class Greeter(socketserver.StreamRequestHandler):
             self.wfile.write(b"250 " + line)
 
 
+class Echo(socketserver.StreamRequestHandler):
+    """Says every line again, once it was spoken to."""
+
+    def handle(self):
+        for line in self.rfile:
+            self.wfile.write(b"again " + line)
+
+
 class Threads(socketserver.ThreadingMixIn, socketserver.TCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
 
-threading.Thread(target=Threads(("", 2525), Greeter).serve_forever, daemon=True).start()
+for port, kind in ((2525, Greeter), (2526, Echo)):
+    threading.Thread(target=Threads(("", port), kind).serve_forever, daemon=True).start()
 http.server.ThreadingHTTPServer(("", 80), Shop).serve_forever()

@@ -108,10 +108,10 @@ async fn who_takes_the_proxy_for_a_server_is_told_what_it_is() {
     assert!(answer.text().contains("forward proxy"), "{}", answer.text());
     assert!(answer.text().contains("HTTP_PROXY"), "{}", answer.text());
 
-    let connect = Request::builder().method(Method::CONNECT).uri("shop:443");
+    let connect = Request::builder().method(Method::CONNECT).uri("shop");
     let answer = client.ask(connect.body(empty()).unwrap()).await;
-    assert_eq!(answer.status, 501);
-    assert!(answer.text().contains("tunnel"), "{}", answer.text());
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("shop:443"), "{}", answer.text());
 }
 
 #[tokio::test]
@@ -202,11 +202,14 @@ async fn a_request_id_that_comes_back_names_the_parent_among_many() {
     assert_eq!(open.text("throughline.parent.evidence"), "open");
     assert_eq!(open.number("throughline.parent.candidates"), Some(3));
     assert_eq!(open.parent(), "", "a wrong parent is worse than none");
-    let mut linked = open.links();
-    let mut candidates: Vec<_> = servers.iter().map(|s| (s.trace_id(), s.id())).collect();
-    linked.sort();
-    candidates.sort();
-    assert_eq!(linked, candidates);
+    // What became known by the end, that two of them have made calls of their own, may rule some out.
+    let linked = open.links();
+    let candidates: Vec<_> = servers.iter().map(|s| (s.trace_id(), s.id())).collect();
+    assert!(!linked.is_empty());
+    assert!(
+        linked.iter().all(|link| candidates.contains(link)),
+        "{linked:?}"
+    );
     assert!(
         servers
             .iter()

@@ -48,6 +48,75 @@ async fn each_port_of_the_app_is_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_not_http_is_a_tunnel_that_nobody_asked_for() {
+    if !can_be_built() {
+        return;
+    }
+    let mut town = Town::build().await;
+    town.sidecar(&[]).await;
+    town.redirect();
+    let said = town.talk(true, SHOP, 2526, false);
+    assert_eq!(said, "again hello\nend\n");
+    let spans = town.spans(1).await;
+    assert_eq!(
+        (&spans[0]["kind"], &spans[0]["method"]),
+        (&"client".into(), &"CONNECT".into())
+    );
+    assert_eq!(spans[0]["connection"]["peer"], format!("{SHOP}:2526"));
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_first_is_not_kept_waiting() {
+    if !can_be_built() {
+        return;
+    }
+    let mut town = Town::build().await;
+    town.sidecar(&[]).await;
+    town.redirect();
+    assert_eq!(
+        town.talk(true, SHOP, 2525, true),
+        "220 shop\n250 hello\nend\n"
+    );
+    let spans = town.spans(1).await;
+    assert_eq!(spans[0]["method"], "CONNECT");
+}
+
+#[tokio::test]
+async fn what_the_app_serves_besides_http_is_passed_as_it_is() {
+    if !can_be_built() {
+        return;
+    }
+    let mut town = Town::build().await;
+    town.sidecar(&[]).await;
+    town.redirect();
+    assert_eq!(
+        town.talk(false, APP, 3002, true),
+        "220 app\n250 hello\nend\n"
+    );
+}
+
+/// The client must not read our words as those of whom it called.
+#[tokio::test]
+async fn a_call_to_where_nobody_listens_ends_without_a_word() {
+    if !can_be_built() {
+        return;
+    }
+    let mut town = Town::build().await;
+    town.sidecar(&[]).await;
+    town.redirect();
+    let words = "import socket
+s = socket.create_connection(('10.77.1.1', 9), timeout=20)
+s.sendall(b'*1\\r\\n')
+try: print(repr(s.recv(100)))
+except ConnectionError: print('reset')
+";
+    let said = town.beside_app(&["python3", "-c", words]);
+    assert!(["b''\n", "reset\n"].contains(&&*said), "{said:?}");
+    let spans = town.spans(1).await;
+    assert_eq!(spans[0]["interrupted"], "connect", "{spans:?}");
+}
+
+#[tokio::test]
 async fn nobody_gets_around_the_certificates_by_being_redirected() {
     if !can_be_built() {
         return;

@@ -122,9 +122,9 @@ impl Town {
         output.expect("the script can be started")
     }
 
-    /// Redirects callers of both ports of the app, and all of its calls.
+    /// Redirects callers of all ports of the app, and all of its calls.
     pub(crate) fn redirect(&self) {
-        let ports = ["--proxy-uid", PROXY_UID, "--app-ports", "3000,3001"];
+        let ports = ["--proxy-uid", PROXY_UID, "--app-ports", "3000,3001,3002"];
         let output = self.rules(&[&["up"][..], &ports].concat());
         assert!(output.status.success(), "{output:?}");
     }
@@ -145,6 +145,25 @@ impl Town {
     pub(crate) fn beside_app(&self, words: &[&str]) -> String {
         let output = on(&self.app, words).output();
         text(&output.expect("the command can be started"))
+    }
+
+    /// What a server says: first, and to the line `hello`; of a command that runs beside the app, or at the
+    /// caller's.
+    pub(crate) fn talk(&self, is_app: bool, host: &str, port: u16, greets: bool) -> String {
+        const TALK: &str = "
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20)
+f = s.makefile('rwb')
+if sys.argv[3] == 'true': print(f.readline().decode().strip())
+f.write(b'hello\\n'); f.flush()
+print(f.readline().decode().strip())
+s.shutdown(socket.SHUT_WR)
+print('end' if f.read() == b'' else 'more')
+";
+        let host_of = if is_app { &self.app } else { &self.caller };
+        let (port, greets) = (port.to_string(), greets.to_string());
+        let words = ["python3", "-c", TALK, host, &port, &greets];
+        text(&on(host_of, &words).output().expect("python3 is there"))
     }
 
     /// All spans of the newest trace that has as many.

@@ -5,6 +5,7 @@
 const assert = require('node:assert');
 const { once } = require('node:events');
 const fs = require('node:fs');
+const http = require('node:http');
 const net = require('node:net');
 const path = require('node:path');
 const tls = require('node:tls');
@@ -35,9 +36,10 @@ after(() => {
 let up;
 let app;
 
-async function start(env = {}) {
+async function start(env = {}, settings = {}) {
   up = await upstream();
   app = await launch('hazards.cjs', up, {
+    ...settings,
     env: { ECHO: plainEcho.address().port, ECHO_TLS: tlsEcho.address().port, ...env },
   });
 }
@@ -143,6 +145,20 @@ describe('a context', () => {
     }
   });
 
+  it('is not taken over from the request that lets a body flow', async () => {
+    for (const whole of [true, false]) {
+      const [late, other] = [nextId(), nextId()];
+      const socket = net.connect(app.port, '127.0.0.1');
+      const head = `POST /body%20for%20later/${late} HTTP/1.1\r\nhost: shop\r\ntraceparent: ${traceparent(late)}\r\n`;
+      socket.write(`${head}content-length: 8\r\n\r\n${whole ? 'all of i' : 'half'}`);
+      await once(socket, 'data');
+      await ask('body of another', other);
+      assert.equal(judge(await up.calls.when(late), true), 'abstained');
+      assert.equal(judge(await up.calls.when(other), true), 'right');
+      socket.destroy();
+    }
+  });
+
   it('is not taken over on a connection that is kept', async () => {
     const socket = net.connect(app.port, '127.0.0.1');
     for (let i = 0; i < 10; i += 1) {
@@ -152,6 +168,17 @@ describe('a context', () => {
       const call = await up.calls.when(id);
       assert.equal(judge(call, i % 2 === 0), i % 2 ? 'empty' : 'right');
     }
+    socket.destroy();
+  });
+
+  it('is each request’s own where they are pipelined with bodies', async () => {
+    const socket = net.connect(app.port, '127.0.0.1');
+    const ids = Array.from({ length: 30 }, nextId);
+    const line = (id, at) => (at % 3 === 2 ? '' : `traceparent: ${traceparent(id)}\r\n`);
+    const head = (id, at) => `POST /kept/${id} HTTP/1.1\r\nhost: shop\r\n${line(id, at)}content-length: 4\r\n\r\n`;
+    socket.write(ids.map((id, at) => `${head(id, at)}text`).join(''));
+    const calls = await Promise.all(ids.map((id) => up.calls.when(id)));
+    calls.forEach((call, at) => assert.equal(judge(call, at % 3 !== 2), at % 3 === 2 ? 'empty' : 'right'));
     socket.destroy();
   });
 
@@ -170,6 +197,36 @@ describe('a context', () => {
     calls.forEach((call, at) => assert.equal(judge(call, at % 3 !== 2), at % 3 === 2 ? 'empty' : 'right'));
     socket.destroy();
   });
+});
+
+// As many connections as there are requests, none of which is closed.
+async function askAndKeep(count) {
+  const agent = new http.Agent({ keepAlive: true });
+  const post = { method: 'POST', body: 'text', agent };
+  await Promise.all(
+    Array.from({ length: count }, async () => {
+      const id = nextId();
+      await get(app.port, `/kept/${id}`, { traceparent: traceparent(id) }, post);
+    }),
+  );
+  return agent;
+}
+
+describe('a request that is over', () => {
+  afterEach(stop);
+
+  for (const [name, forwarder] of [['without a forwarder', null], ['with one', undefined]]) {
+    it(`is kept neither by its connection nor by its context, ${name}`, async () => {
+      await start({}, forwarder === null ? { forwarder } : {});
+      const agent = await askAndKeep(20);
+      const { text } = await ask('still there', nextId(), {});
+      agent.destroy();
+      const calls = up.calls.take();
+      assert.equal(calls.length, 20);
+      for (const call of calls) assert.equal(judge(call, true), forwarder === null ? 'abstained' : 'right');
+      assert.equal(text, '0');
+    });
+  }
 });
 
 describe('what is beyond an async context', () => {

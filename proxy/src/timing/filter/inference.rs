@@ -37,7 +37,7 @@ impl<T: Copy> Filter<T> {
         let Beginning { now, kind, open } = begins;
         let mut claims = std::mem::take(&mut self.claims);
         let outlooks = Outlooks::new(&self.states, Event::Call(kind), now);
-        claims.ask(&self.requests, outlooks, weigh);
+        claims.ask(&self.requests, &self.forks, outlooks, weigh);
         let queue = self.orders.prefer(&mut claims);
         let background = self.kinds[usize::from(kind)].background.rate(self.clock);
         let candidates = claims.candidates(background);
@@ -97,7 +97,7 @@ impl<T: Copy> Filter<T> {
             self.loads.check(open, 1.0);
         }
         if let Some(entry) = self.requests.get_mut(said.request) {
-            entry.request.call(kind, now, &mut self.states);
+            entry.request.call(kind, now, &self.forks, &mut self.states);
         }
         Some(call)
     }
@@ -116,6 +116,7 @@ impl<T: Copy> Filter<T> {
         call.said = Some(said);
         call.queue = queue;
         let key = self.calls.insert(call)?;
+        self.forks.begin(bit, begins.kind, begins.now);
         let noted = self.note(begins, bit, claims, candidates);
         if let Some(contested) = self.calls.at(bit) {
             let odds: f32 = noted.iter().map(|candidate| candidate.odds).sum();
@@ -123,7 +124,8 @@ impl<T: Copy> Filter<T> {
                 .expect(bit, f64::from(candidates.background + odds));
             contested.begin(noted);
         }
-        self.settle_where_all_ended();
+        // Whoever waits for the decision need not wait for what is learnt from the calls before it.
+        self.may_settle = true;
         Some(key)
     }
 
@@ -137,7 +139,7 @@ impl<T: Copy> Filter<T> {
     ) -> Vec<Candidate> {
         let Beginning { now, kind, open } = begins;
         let disputed = Disputed {
-            own: bit.set(),
+            call: bit,
             kind,
             now,
             all: candidates.total,
@@ -150,18 +152,19 @@ impl<T: Copy> Filter<T> {
             let Some(entry) = self.requests.get_mut(claim.request) else {
                 continue;
             };
-            let (states, scratch) = (&mut self.states, &mut self.scratch);
+            let (forks, states) = (&mut self.forks, &mut self.states);
+            let (mixtures, scratch) = (&claims.mixtures, &mut self.scratch);
             let over = entry
                 .request
-                .contest(&disputed, claim, &claims.mixtures, states, scratch);
-            if !over.meets(disputed.own) {
+                .contest(&disputed, claim, mixtures, forks, states, scratch);
+            if !over.meets(bit.set()) {
                 noted.push(Candidate {
                     request: claim.request,
                     odds: claim.odds,
                     is_equal: claim.is_equal,
                 });
             }
-            let over = over.without(disputed.own);
+            let over = over.without(bit.set());
             if over != given_up.0 {
                 self.calls.give_up(given_up);
                 given_up = (over, 0);

@@ -16,6 +16,7 @@ use super::{
     calls::{Call, CallKey, Calls, Maker},
     claims::Claims,
     decision::{Decision, Doubt, Owner, Settled},
+    forks::Forks,
     guards::{Audit, Bands, Loads, Makers},
     joint::Joint,
     order::Orders,
@@ -75,6 +76,7 @@ pub struct Filter<T> {
     requests: Requests<T>,
     calls: Calls,
     joint: Joint,
+    forks: Forks,
     orders: Orders,
     kinds: Vec<Kind>,
     kind_numbers: Numbers<u64>,
@@ -86,6 +88,8 @@ pub struct Filter<T> {
     clock: Clock,
     last: Option<u64>,
     settled: Vec<Settled<T>>,
+    /// Whether there may be a call that is to be settled before anything else happens.
+    may_settle: bool,
     claims: Claims,
     scratch: Scratch,
     /// Of requests that are forgotten, for those to come.
@@ -105,6 +109,7 @@ impl<T: Copy> Filter<T> {
             requests: Requests::new(),
             calls: Calls::new(),
             joint: Joint::new(),
+            forks: Forks::default(),
             orders: Orders::default(),
             kinds: Vec::new(),
             kind_numbers: Numbers::new(MAX_KINDS),
@@ -115,6 +120,7 @@ impl<T: Copy> Filter<T> {
             clock: Clock::default(),
             last: None,
             settled: Vec::new(),
+            may_settle: false,
             claims: Claims::default(),
             scratch: Scratch::default(),
             spare: Vec::new(),
@@ -179,7 +185,7 @@ impl<T: Copy> Filter<T> {
         let Some(entry) = slot.and_then(|slot| self.requests.get_mut(slot)) else {
             return Decision::nothing(open);
         };
-        entry.request.call(kind, now, &mut self.states);
+        entry.request.call(kind, now, &self.forks, &mut self.states);
         let name = entry.name;
         let call = Call::new(kind, now, Maker::Certain(key), 0.0);
         Decision {
@@ -209,16 +215,19 @@ impl<T: Copy> Filter<T> {
                     && self.requests.is_open(slot)
                     && let Some(entry) = self.requests.get_mut(slot)
                 {
-                    entry.request.answer(now, &mut self.states);
+                    entry.request.answer(now, &self.forks, &mut self.states);
                 }
             }
             Maker::Contested(contested) => {
+                self.forks.answer(contested.bit, now, &mut self.states);
                 for candidate in &contested.candidates {
                     if let Some(entry) = self.requests.get_mut(candidate.request)
                         && entry.may_yet_have_made(contested.bit.set())
                     {
-                        let states = &mut self.states;
-                        entry.request.answer_contested(contested.bit, now, states);
+                        let (forks, states) = (&self.forks, &mut self.states);
+                        entry
+                            .request
+                            .answer_contested(contested.bit, now, forks, states);
                     }
                 }
             }
@@ -240,7 +249,7 @@ impl<T: Copy> Filter<T> {
         let Some(entry) = self.requests.get_mut(slot) else {
             return;
         };
-        entry.request.end(now, &mut self.states);
+        entry.request.end(now, &self.forks, &mut self.states);
         let contested = entry.request.contested();
         if !contested.is_empty() {
             entry.joined = true;
@@ -308,6 +317,9 @@ impl<T: Copy> Filter<T> {
 
     /// Time has passed.
     fn tick(&mut self, now: u64) {
+        if std::mem::take(&mut self.may_settle) {
+            self.settle_where_all_ended();
+        }
         let passed = seconds(now.saturating_sub(self.last.unwrap_or(now)));
         if self.requests.open() == 0 {
             self.clock.idle += passed;

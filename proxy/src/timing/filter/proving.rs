@@ -18,7 +18,7 @@ impl<T: Copy> Filter<T> {
         }
         let mut claims = std::mem::take(&mut self.claims);
         let outlooks = Outlooks::new(&self.states, Event::Call(kind), now);
-        claims.ask(&self.requests, outlooks, |_| 1.0);
+        claims.ask(&self.requests, &self.forks, outlooks, |_| 1.0);
         // For the odds alone: no queue is learnt from.
         let _ = self.orders.prefer(&mut claims);
         let background = self.kinds[usize::from(kind)].background.rate(self.clock);

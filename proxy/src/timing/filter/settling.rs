@@ -124,7 +124,7 @@ impl<T: Copy> Filter<T> {
         }
         for candidate in &candidates {
             if let Some(entry) = self.requests.get_mut(candidate.request) {
-                entry.request.settle(bit);
+                entry.request.settle(bit, &self.forks, &mut self.states);
                 entry.kept = entry.kept.min(kept);
                 if !self.requests.is_open(candidate.request) {
                     self.forget_if_done(candidate.request);

@@ -13,6 +13,7 @@ mod accuracy;
 mod adversarial;
 mod bounds;
 mod clocks;
+mod forks;
 mod joint;
 mod laws;
 mod observe;

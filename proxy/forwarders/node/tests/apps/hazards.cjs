@@ -7,6 +7,8 @@ const { fork } = require('node:child_process');
 const http = require('node:http');
 const net = require('node:net');
 const tls = require('node:tls');
+const v8 = require('node:v8');
+const vm = require('node:vm');
 const { Lines, base, keepAlive, read, sent, to } = require('./clients.cjs');
 const { listening } = require('./servers.cjs');
 
@@ -17,6 +19,12 @@ function first(name, open) {
   if (!opened.has(name)) opened.set(name, open());
   return opened.get(name);
 }
+
+// What is left of requests that are over, though a timer of each goes on.
+const over = [];
+let collect;
+// Not in place, where it would share what the functions around it hold.
+const goOn = () => setInterval(() => {}, 1e6);
 
 const held = [];
 const released = [];
@@ -85,6 +93,34 @@ const hazards = {
       return setInterval(() => call('job'), 5);
     });
     done('fine');
+  },
+  kept: (id, done, response) => {
+    over.push(new WeakRef(response.req));
+    goOn();
+    response.req.on('end', () => call(id).then(done));
+  },
+  'still there': async (id, done) => {
+    if (!collect) {
+      v8.setFlagsFromString('--expose_gc');
+      collect = vm.runInNewContext('gc');
+    }
+    // A weak reference holds what it refers to until the job that made or read it is over.
+    await new Promise((resolve) => setImmediate(resolve));
+    collect();
+    done(String(over.filter((request) => request.deref() !== undefined).length));
+  },
+  // Answered before its body is read, which is left to another request.
+  'body for later': (id, done, response) => {
+    const { req } = response;
+    req.pause();
+    const read = new Promise((resolve) => req.on('data', () => resolve(call(id))));
+    held.push({ read, resume: () => req.resume() });
+    done('fine');
+  },
+  'body of another': (id, done) => {
+    const [{ read, resume }] = held.splice(0);
+    resume();
+    read.then(() => call(id)).then(done);
   },
   // The client has gone away; the work has not heard of it.
   gone: (id, done, response) => {

@@ -1,5 +1,7 @@
 // Somebody breaks what a forwarder needs, once it is loaded.
 const { AsyncLocalStorage } = require('async_hooks');
-AsyncLocalStorage.prototype.run = () => {
-  throw new Error('broken');
-};
+for (const name of ['run', 'enterWith']) {
+  AsyncLocalStorage.prototype[name] = () => {
+    throw new Error('broken');
+  };
+}
