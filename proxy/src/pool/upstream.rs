@@ -863,6 +863,7 @@ mod tests {
         let upstream = pool.upstream(&Origin::http("app", 80), Protocol::Http1);
         let mut request = Request::new(RequestBody::empty());
         let carried = upstream.send(&mut request, None);
-        assert!(size_of_val(&carried) < 1024, "{}", size_of_val(&carried));
+        // A dial alone is some hundreds of bytes more.
+        assert!(size_of_val(&carried) < 1100, "{}", size_of_val(&carried));
     }
 }
