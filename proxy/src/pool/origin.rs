@@ -53,14 +53,21 @@ impl Origin {
             "https" => Scheme::Https,
             _ => return None,
         };
-        let authority = uri.authority()?;
-        let after_host = authority.as_str().rsplit(['@', ']']).next()?;
-        let port = match after_host.rsplit_once(':') {
-            // `http` says of one that is too large that there is none.
-            Some((_, port)) if !port.is_empty() => authority.port_u16()?,
-            _ => scheme.default_port(),
+        // Read here: of a port that is too large, or that is none, `http` says that there is no port.
+        let all = uri.authority()?.as_str();
+        let all = all.rsplit_once('@').map_or(all, |(_, all)| all);
+        let end = match all.starts_with('[') {
+            true => all.find(']')? + 1,
+            false => all.find(':').unwrap_or(all.len()),
         };
-        is_host(authority.host()).then(|| Self::new(scheme, authority.host(), port))
+        let (host, port) = all.split_at(end);
+        let port = match port.strip_prefix(':') {
+            None if port.is_empty() => scheme.default_port(),
+            Some("") => scheme.default_port(),
+            Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().ok()?,
+            _ => return None,
+        };
+        is_host(host).then(|| Self::new(scheme, host, port))
     }
 
     /// The host: a name, or an address without its brackets.
