@@ -39,6 +39,7 @@ macro_rules! built {
 static NODE: &[File] = &[
     text!("forward.cjs" in "node", true),
     text!("context.cjs" in "node", false),
+    text!("exchange.cjs" in "node", false),
     text!("grpc.cjs" in "node", false),
     text!("hook.cjs" in "node", false),
     text!("http.cjs" in "node", false),
