@@ -16,7 +16,8 @@ const { environment, traceparent } = require('./rig.cjs');
 const ROUNDS = Number(process.argv[2] || 3);
 const TURNS = Number(process.argv[3] || 60);
 const REQUESTS = 60;
-const WARM_UP = 3500;
+// Twice, so that what is compiled and collected after a first while is behind it.
+const WARM_UPS = [2000, 1500];
 const CONCURRENCY = 8;
 const APP = path.join(__dirname, 'apps', 'small.cjs');
 
@@ -92,12 +93,18 @@ function median(numbers) {
   return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2;
 }
 
+// Each order is as likely as any other, so that none is always next to the same one.
+function shuffled(all) {
+  const keyed = all.map((one) => ({ one, key: Math.random() }));
+  return keyed.sort((a, b) => a.key - b.key).map(({ one }) => one);
+}
+
 async function round(up) {
   const apps = [];
   for (const [name, settings] of Object.entries(variants)) apps.push(await start(name, settings, up));
-  for (const app of apps) await ask(app.port, app.agent, WARM_UP);
+  for (const count of WARM_UPS) for (const app of apps) await ask(app.port, app.agent, count);
   for (let turn = 0; turn < TURNS; turn += 1) {
-    for (const app of [...apps].sort(() => Math.random() - 0.5)) await take(app);
+    for (const app of shuffled(apps)) await take(app);
   }
   for (const app of apps) {
     app.end = memory(app.child.pid);
