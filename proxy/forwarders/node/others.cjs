@@ -20,7 +20,8 @@ const AGENTS = new RegExp(
     ')[\\\\/]',
 );
 const OPENTELEMETRY = Symbol.for('opentelemetry.js.api.1');
-const DATADOG = [Symbol.for('dd-trace'), Symbol.for('_ddtrace'), '_ddtrace'];
+const DATADOG = Symbol.for('dd-trace');
+const DATADOG_ITSELF = Symbol.for('_ddtrace');
 
 let found = false;
 
@@ -29,12 +30,16 @@ exports.lookAround = () => {
   found = found || Object.keys(require.cache).some((path) => AGENTS.test(path));
 };
 
+// One can come at any time, so it is looked for at each call. Each name has a line of its own, which V8
+// remembers the place of; a loop it looks up anew each time.
 exports.doTheJob = () => {
-  if (!found) {
-    const api = globalThis[OPENTELEMETRY];
+  if (found) return true;
+  const api = globalThis[OPENTELEMETRY];
+  found =
     // The API alone, which libraries bring along, does nothing. A registered SDK does.
-    found = Boolean(api && (api.trace || api.propagation || api.context));
-    for (const name of DATADOG) found = found || globalThis[name] !== undefined;
-  }
+    Boolean(api && (api.trace || api.propagation || api.context)) ||
+    globalThis[DATADOG] !== undefined ||
+    globalThis[DATADOG_ITSELF] !== undefined ||
+    globalThis._ddtrace !== undefined;
   return found;
 };

@@ -1,10 +1,11 @@
 'use strict';
 
 // What the forwarder costs, against nothing and against OpenTelemetry's automatic instrumentation, on one
-// small Express app that makes one call a request. Run by hand: node overhead.cjs [rounds] [requests].
-// It takes turns, since a machine is never the same twice; read the differences, and the spread.
+// small Express app that makes one call a request. Run by hand: node overhead.cjs [rounds] [turns].
+// In a round there is an app of each kind, and all of them are there at once. They take short turns, and
+// each turn is compared with that of the bare app next to it, since a machine is never the same twice.
 
-const { spawn, spawnSync } = require('node:child_process');
+const { spawn } = require('node:child_process');
 const { once } = require('node:events');
 const fs = require('node:fs');
 const http = require('node:http');
@@ -13,10 +14,11 @@ const readline = require('node:readline');
 const { environment, traceparent } = require('./rig.cjs');
 
 const ROUNDS = Number(process.argv[2] || 3);
-const REQUESTS = Number(process.argv[3] || 4000);
-const WARM_UP = 1500;
+const TURNS = Number(process.argv[3] || 60);
+const REQUESTS = 60;
+// Twice, so that what is compiled and collected after a first while is behind it.
+const WARM_UPS = [2000, 1500];
 const CONCURRENCY = 8;
-const TICKS = Number(spawnSync('getconf', ['CLK_TCK']).stdout);
 const APP = path.join(__dirname, 'apps', 'small.cjs');
 
 const opentelemetry = {
@@ -31,12 +33,20 @@ const opentelemetry = {
     OTEL_NODE_RESOURCE_DETECTORS: 'none',
   },
 };
-const variants = { none: { forwarder: null }, forwarder: {}, opentelemetry };
+const storage = { forwarder: path.join(__dirname, 'preloads', 'storage.cjs') };
+const variants = { none: { forwarder: null }, storage, forwarder: {}, opentelemetry };
 
-// User and system time of a process, in microseconds, and what it holds in memory, in MB.
+// Time on a processor of all threads of a process, in microseconds, and what it holds in memory, in MB.
 function spent(pid) {
-  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
-  return ((Number(fields[11]) + Number(fields[12])) / TICKS) * 1e6;
+  const threads = fs.readdirSync(`/proc/${pid}/task`);
+  const nanoseconds = threads.map((thread) => {
+    try {
+      return Number(fs.readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]);
+    } catch {
+      return 0; // It has just ended.
+    }
+  });
+  return nanoseconds.reduce((sum, one) => sum + one, 0) / 1000;
 }
 const memory = (pid) => Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;
 
@@ -54,26 +64,54 @@ async function ask(port, agent, count) {
   await Promise.all(Array.from({ length: CONCURRENCY }, one));
 }
 
-async function measure(settings, up) {
+async function start(name, settings, up) {
   const env = environment(up, settings);
   env.THROUGHLINE_FORWARD_DEBUG = '';
   const begun = process.hrtime.bigint();
   const child = spawn(process.execPath, [APP], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const [line] = await once(readline.createInterface({ input: child.stdout }), 'line');
-  const start = Number(process.hrtime.bigint() - begun) / 1e6;
-  const startCpu = spent(child.pid) / 1000;
-  const startMemory = memory(child.pid);
+  const took = Number(process.hrtime.bigint() - begun) / 1e6;
   const { port } = JSON.parse(line);
   const agent = new http.Agent({ keepAlive: true });
-  await ask(port, agent, WARM_UP);
-  const before = spent(child.pid);
-  await ask(port, agent, REQUESTS);
-  const cpu = (spent(child.pid) - before) / REQUESTS;
-  const result = { cpu, start, startCpu, startMemory, memory: memory(child.pid) };
+  return { name, child, port, agent, took, cpu: spent(child.pid) / 1000, memory: memory(child.pid), turns: [] };
+}
+
+async function take(app) {
+  const before = spent(app.child.pid);
+  await ask(app.port, app.agent, REQUESTS);
+  app.turns.push((spent(app.child.pid) - before) / REQUESTS);
+}
+
+async function stop({ agent, child }) {
   agent.destroy();
   child.kill('SIGKILL');
   await once(child, 'exit');
-  return result;
+}
+
+function median(numbers) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  return (sorted[Math.floor((sorted.length - 1) / 2)] + sorted[Math.ceil((sorted.length - 1) / 2)]) / 2;
+}
+
+// Each order is as likely as any other, so that none is always next to the same one.
+function shuffled(all) {
+  const keyed = all.map((one) => ({ one, key: Math.random() }));
+  return keyed.sort((a, b) => a.key - b.key).map(({ one }) => one);
+}
+
+async function round(up) {
+  const apps = [];
+  for (const [name, settings] of Object.entries(variants)) apps.push(await start(name, settings, up));
+  for (const count of WARM_UPS) for (const app of apps) await ask(app.port, app.agent, count);
+  for (let turn = 0; turn < TURNS; turn += 1) {
+    for (const app of shuffled(apps)) await take(app);
+  }
+  for (const app of apps) {
+    app.end = memory(app.child.pid);
+    app.more = app.turns.map((cpu, at) => cpu - apps[0].turns[at]);
+    await stop(app);
+  }
+  return apps;
 }
 
 async function main() {
@@ -86,15 +124,22 @@ async function main() {
   await Promise.all([once(upstream, 'listening'), once(collector, 'listening')]);
   opentelemetry.env.OTEL_EXPORTER_OTLP_ENDPOINT = `http://127.0.0.1:${collector.address().port}`;
   const up = { port: upstream.address().port, h2port: 1 };
-  console.log(`Node ${process.versions.node}, ${REQUESTS} requests a round`);
-  console.log('round  variant        CPU us/request  start ms  CPU of start ms  MB at start  MB at end');
-  for (let round = 1; round <= ROUNDS; round += 1) {
-    for (const [name, settings] of Object.entries(variants)) {
-      const { cpu, start, startCpu, startMemory, memory: end } = await measure(settings, up);
-      const cells = [[cpu, 14], [start, 10], [startCpu, 17], [startMemory, 13], [end, 11]];
-      console.log(`${String(round).padEnd(7)}${name.padEnd(15)}${cells.map(([n, width]) => n.toFixed(0).padStart(width)).join('')}`);
+  console.log(`Node ${process.versions.node}, ${ROUNDS} rounds of ${TURNS} turns of ${REQUESTS} requests`);
+  console.log('round  variant        CPU us/request  over none  start ms  CPU of start ms  MB at start  MB at end');
+  const print = (round, name, cells) => {
+    const widths = [14, 11, 10, 17, 13, 11];
+    const text = cells.map((cell, at) => cell.toFixed(0).padStart(widths[at])).join('');
+    console.log(`${String(round).padEnd(7)}${name.padEnd(15)}${text}`);
+  };
+  const all = new Map(Object.keys(variants).map((name) => [name, { turns: [], more: [] }]));
+  for (let at = 1; at <= ROUNDS; at += 1) {
+    for (const { name, turns, more, took, cpu, memory: begin, end } of await round(up)) {
+      print(at, name, [median(turns), median(more), took, cpu, begin, end]);
+      all.get(name).turns.push(...turns);
+      all.get(name).more.push(...more);
     }
   }
+  for (const [name, { turns, more }] of all) print('all', name, [median(turns), median(more)]);
   upstream.closeAllConnections?.();
   upstream.close();
   collector.closeAllConnections?.();
